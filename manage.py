@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""The one door to the project: every process (server, shipper, prunes, drills) starts here.
+
+A bad setting is the user's to mend, so it is answered with one sentence and exit code 2 instead of a traceback.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 - said in words, because the traceback would not be
+        sys.exit("epitaph needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2])
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "proxy_project.settings")
+    from proxy_project.environment import SettingError
+
+    try:
+        from django.core.management import execute_from_command_line
+
+        execute_from_command_line(sys.argv)
+    except SettingError as error:
+        print(f"epitaph: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Typed reading of environment variables, with one sentence for each mistake.
+
+Nothing here has a side effect but `secret_key`, which makes its file once; so a bad setting is refused before anything
+was changed.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+
+class SettingError(Exception):
+    """A setting that cannot be used. The text names the setting, what was given and what was expected."""
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable, or `default` when unset or empty."""
+    return os.environ.get(name, "") or default
+
+
+def words(name: str) -> list[str]:
+    """A comma-separated list; blanks are dropped."""
+    return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
+
+
+def number(name: str, default: int, least: int, most: int) -> int:
+    """A whole number between `least` and `most`.
+
+    Raises:
+        SettingError: not a whole number, or outside the range.
+    """
+    raw = os.environ.get(name, "")
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError:
+        raise SettingError(f"{name} is {raw!r}; expected a whole number from {least} to {most}.") from None
+    if not least <= value <= most:
+        raise SettingError(f"{name} is {value}; expected a whole number from {least} to {most}.")
+    return value
+
+
+def flag(name: str, default: bool = False) -> bool:
+    """`1 true yes on` or `0 false no off`.
+
+    Raises:
+        SettingError: any other word.
+    """
+    raw = os.environ.get(name, "").strip().lower()
+    if not raw:
+        return default
+    if raw in {"1", "true", "yes", "on"}:
+        return True
+    if raw in {"0", "false", "no", "off"}:
+        return False
+    raise SettingError(f"{name} is {raw!r}; expected one of 1, true, yes, on, 0, false, no, off.")
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """One of `allowed`, whatever its case.
+
+    Raises:
+        SettingError: any other word.
+    """
+    raw = os.environ.get(name, "") or default
+    for word in allowed:
+        if raw.lower() == word.lower():
+            return word
+    raise SettingError(f"{name} is {raw!r}; expected one of {', '.join(allowed)}.")
+
+
+def workers() -> int:
+    """`WORKERS`: a number of processes, or `auto` for one per core."""
+    if os.environ.get("WORKERS", "").lower() == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    try:
+        return number("WORKERS", 1, 1, 256)
+    except SettingError as error:
+        raise SettingError(f"{error} `auto` means one for each core.") from None
+
+
+def data_dir(default: Path) -> Path:
+    """`DATA_DIR`, made if it is missing (mode 700), and checked to be writable.
+
+    Raises:
+        SettingError: it cannot be made or written to.
+    """
+    folder = Path(text("DATA_DIR", str(default))).expanduser().absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingError(f"DATA_DIR {str(folder)!r} is not a folder we can write to: {error.strerror}.") from None
+    return folder
+
+
+def secret_key(folder: Path) -> str:
+    """`SECRET_KEY`, or the one in `folder/secret_key`, which is made once with mode 600.
+
+    Raises:
+        SettingError: the file cannot be read or made, or the key is shorter than 16 characters.
+    """
+    key = os.environ.get("SECRET_KEY", "")
+    path = folder / "secret_key"
+    if not key:
+        try:
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                key = path.read_text(encoding="ascii").strip()
+            else:
+                key = secrets.token_urlsafe(48)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(key)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"SECRET_KEY is unset and {str(path)!r} cannot be used: {error}.") from None
+    if len(key) < 16:
+        raise SettingError("SECRET_KEY is shorter than 16 characters; expected a long random string.")
+    return key

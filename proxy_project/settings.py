@@ -1,0 +1,162 @@
+"""All settings, read from the environment (README, "Configuration"); nothing else in the project reads it for settings.
+
+`DATA_DIR` holds what a restart must find again: the secret key, SQLite's file and the journal. Under pytest the default
+folder is refused, so that a test can never touch a developer's data.
+"""
+
+import sys
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+
+from proxy_project import VERSION as VERSION
+from proxy_project import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+if "pytest" in sys.modules and not env.text("DATA_DIR"):
+    raise env.SettingError("DATA_DIR is unset under pytest; tests must name a temporary folder.")
+DATA_DIR = env.data_dir(BASE_DIR / "data")
+SECRET_KEY = env.secret_key(DATA_DIR)
+
+DEBUG = env.flag("DEBUG")
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+HOST = env.text("HOST", "127.0.0.1")
+PORT = env.number("PORT", 8000, 1, 65535)
+WORKERS = env.workers()
+DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30, 0, 86400)
+MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 64 * 1024 * 1024, 1024, 1 << 40)
+TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
+CORS_ORIGINS = env.words("CORS_ORIGINS")
+ADMIN_TOKEN = env.text("ADMIN_TOKEN")
+RELAY_CONFIG = env.text("RELAY_CONFIG")
+REDIS_URL = env.text("REDIS_URL")
+JOURNAL_QUOTA_BYTES = env.number("JOURNAL_QUOTA_BYTES", 1 << 30, 1 << 20, 1 << 50)
+JOURNAL_FSYNC = env.flag("JOURNAL_FSYNC")
+INSTANCE = env.text("INSTANCE", "")
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "axes",
+    "channels",
+    "ninja",
+    "relay",
+    "errorlog",
+    "auditlog",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+ROOT_URLCONF = "proxy_project.urls"
+ASGI_APPLICATION = "proxy_project.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "errorlog.badge.context",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": {}}
+try:
+    DATABASES["default"] = dj_database_url.parse(
+        env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'epitaph.sqlite3'}"), conn_max_age=60, conn_health_checks=True
+    )
+except (ValueError, dj_database_url.ParseError):
+    raise env.SettingError("DATABASE_URL cannot be read; expected sqlite:///file or postgres://user@host/name.") from None
+if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
+    # WAL lets pages read while the shipper writes; IMMEDIATE makes a second writer wait instead of failing halfway.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+if env.text("TEST_DB_NAME"):
+    DATABASES["default"]["TEST"] = {"NAME": env.text("TEST_DB_NAME")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+
+# The two log apps know nothing of the gateway: what they need of it is named here by dotted path.
+ERRORLOG = {
+    "ENABLED": env.flag("ERRORLOG_ENABLED", True),
+    "WRITER": "relay.recorder.record_error_event",  # callable(event: dict) -> None: writes through the journal
+    "EVENTS_PER_GROUP": 1000,
+    "BADGE_COUNTS_CLIENT_FAULT": False,
+    "OWN_MODULES": ["relay", "errorlog", "auditlog", "proxy_project"],
+    "PANELS": "relay.panels",
+}
+AUDITLOG = {"PANELS": "relay.panels"}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "errorlog": {"class": "errorlog.capture.ErrorLogHandler", "level": "ERROR"},
+    },
+    "root": {"handlers": ["console", "errorlog"], "level": LOG_LEVEL},
+}
