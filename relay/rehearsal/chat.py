@@ -13,6 +13,7 @@ class Chat:
 
     name = "openai-chat"
     path = "/chat/completions"
+    id_prefix = "chatcmpl-"
     request_id_header = "x-request-id"
     ping = b": keep-alive\n\n"
     marker = Event(Role.MARKER, b"[DONE]")

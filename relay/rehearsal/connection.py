@@ -1,14 +1,15 @@
 """One connection: reads requests, carries out steps, and notes how the other side left.
 
 An `asyncio.Protocol` and no stream reader, because only a protocol sees FIN and reset apart (`eof_received`,
-`connection_lost(exc)`). Whatever is being played is cancelled the moment the other side leaves, so that `ended_at` can be
-compared with the client's leaving.
+`connection_lost(exc)`). Whatever is being played is cancelled the moment the other side leaves, so that `ended_at`
+can be compared with the client's leaving.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import socket
 import ssl
 import struct
@@ -17,10 +18,13 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from . import http1
+from . import http1, websocket
 from .http1 import BadRequest, Request
 from .ledger import Ended, Fate, Record
-from .steps import Cut, End, Framing, Head, Hold, Pause, Reset, Step, Steps, Wire
+from .steps import Close, Cut, End, Framing, Head, Hold, Pause, Reset, Step, Steps, Wire
+from .websocket import WebSocketSession
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
 LINGER_ZERO = struct.pack("ii", 1, 0)  # close() then sends RST
@@ -80,14 +84,20 @@ class Connection(asyncio.Protocol):
         try:
             while not self._transport.is_closing():
                 self._request = await self._read_request()
+                if websocket.wants_websocket(self._request):
+                    await WebSocketSession(self, self._request, lambda request: self._answer(request, self)).run()
+                    return
                 self.ordinal += 1
                 record, play = self._answer(self._request, self)
                 await self._perform(play, record)
                 if not self._request.keeps_alive:
-                    self._close()
+                    self.close()
         except BadRequest as error:
-            await self._write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + str(error).encode())
-            self._close()
+            await self.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + str(error).encode())
+            self.close()
+        except Exception:
+            log.exception("a play failed: %s", self._request and self._request.target)
+            self.abort()
 
     async def _read_request(self) -> Request:
         head = (await self._take_until(b"\r\n\r\n", http1.MAX_HEAD)).removesuffix(b"\r\n\r\n")
@@ -97,18 +107,18 @@ class Connection(asyncio.Protocol):
         if "chunked" in request.headers.get("transfer-encoding", "").lower():
             body = await self._read_chunks()
         else:
-            body = await self._take(http1.parse_number(request.headers.get("content-length", "0")))
+            body = await self.take(http1.parse_number(request.headers.get("content-length", "0")))
         return Request(request.method, request.target, request.headers, body)
 
     async def _read_chunks(self) -> bytes:
         body = bytearray()
         while size := http1.parse_number((await self._take_until(b"\r\n", 1024)).decode("latin-1"), 16):
-            body += (await self._take(size + 2))[:-2]
+            body += (await self.take(size + 2))[:-2]
         while await self._take_until(b"\r\n", http1.MAX_HEAD) != b"\r\n":
             pass  # trailers
         return bytes(body)
 
-    async def _take(self, size: int) -> bytes:
+    async def take(self, size: int) -> bytes:
         while len(self._buffer) < size:
             await self._more()
         taken = bytes(self._buffer[:size])
@@ -120,7 +130,7 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) > limit:
                 raise BadRequest("too long")
             await self._more()
-        return await self._take(at + len(mark))
+        return await self.take(at + len(mark))
 
     async def _more(self) -> None:
         self._arrived.clear()
@@ -134,7 +144,7 @@ class Connection(asyncio.Protocol):
         try:
             for step in play:
                 if isinstance(step, bytes):
-                    await self._write(http1.frame(step, self._framing), record, piece=True)
+                    await self.write(http1.frame(step, self._framing), record, piece=True)
                 else:
                     ended = await self._carry_out(step, record)
             if not ended:
@@ -150,7 +160,7 @@ class Connection(asyncio.Protocol):
             case Head():
                 await self._head(step, record)
             case Wire(data):
-                await self._write(data, record)
+                await self.write(data, record)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case Hold():
@@ -158,11 +168,11 @@ class Connection(asyncio.Protocol):
             case End():
                 await self._end(record)
                 return True
-            case Cut():
-                self._close()
+            case Cut() | Close():
+                self.close()
                 return True
             case Reset():
-                await self._reset()
+                await self.reset()
                 return True
         return False
 
@@ -171,9 +181,9 @@ class Connection(asyncio.Protocol):
         if record:
             record.status = head.status
         keep_alive = self._request is not None and self._request.keeps_alive
-        await self._write(http1.render_head(head, keep_alive), record)
+        await self.write(http1.render_head(head, keep_alive), record)
 
-    async def _write(self, data: bytes, record: Record | None = None, piece: bool = False) -> None:
+    async def write(self, data: bytes, record: Record | None = None, piece: bool = False) -> None:
         if record:  # counted first: whoever has read the bytes finds them in the log
             record.bytes_written += len(data)
             record.pieces += piece
@@ -183,15 +193,15 @@ class Connection(asyncio.Protocol):
         await self._writable.wait()
 
     async def _end(self, record: Record | None) -> None:
-        await self._write(http1.closing(self._framing), record)
+        await self.write(http1.closing(self._framing), record)
         if self._framing is Framing.CLOSE:
-            self._close()
+            self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self.fate.seal(Ended.WE_CLOSED)
         self._transport.close()
 
-    async def _reset(self) -> None:
+    async def reset(self) -> None:
         """A reset discards what the kernel has not sent yet, so everything must have been acknowledged before."""
         sock = self._transport.get_extra_info("socket")
         deadline = time.monotonic() + FLUSH_SECONDS

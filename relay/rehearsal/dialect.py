@@ -13,6 +13,7 @@ class Dialect(Protocol):
 
     name: str  # as upstreams are configured: openai-chat, openai-responses, anthropic
     path: str  # the last parts of the request's path
+    id_prefix: str
     request_id_header: str
     ping: bytes  # a keep-alive that the protocol's clients accept
     marker: Event  # what such a server sends last; alone it ends an answer that never was

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .events import Role
 from .scene import Scene
-from .steps import SSE_TYPE, Cut, End, Framing, Head, Hold, Pause, Reset, Steps, Wire
+from .steps import SSE_TYPE, Close, Cut, End, Framing, Head, Hold, Pause, Reset, Steps, Wire
 
 Play = Callable[[Scene], Steps]
 Ending = type[End] | type[Cut] | type[Reset] | type[Hold]
@@ -151,6 +151,14 @@ def trickle(scene: Scene) -> Steps:
     for byte in itertools.chain(b"data: ", itertools.repeat(ord("x"))):
         yield Pause(every)
         yield bytes((byte,))
+
+
+def ws_close(scene: Scene) -> Steps:
+    """`after` deltas, then a WebSocket close with `code` and `reason`; 1006 is the lack of a close frame."""
+    yield scene.head(framing=scene.framing(Framing.CHUNKED))
+    yield from scene.flow(scene.upto())
+    code = scene.script.count("code", 1011)
+    yield Cut() if code == 1006 else Close(code, scene.script.text("reason"))
 
 
 # Behind or without the terminal event

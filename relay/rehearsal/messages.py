@@ -15,6 +15,7 @@ class Messages:
 
     name = "anthropic"
     path = "/messages"
+    id_prefix = "msg_"
     request_id_header = "request-id"
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
     marker = event(Role.MARKER, {"type": "message_stop"}, "message_stop")

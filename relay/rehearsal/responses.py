@@ -18,6 +18,7 @@ class Responses:
 
     name = "openai-responses"
     path = "/responses"
+    id_prefix = "resp_"
     request_id_header = "x-request-id"
     ping = b": keep-alive\n\n"
     marker = Event(Role.MARKER, b"[DONE]")  # OpenAI sends none; servers that imitate it do

@@ -18,6 +18,7 @@ from .events import PLAIN_STYLE, Event, Role, Style
 from .http1 import Request
 from .script import Script
 from .steps import JSON_TYPE, SSE_TYPE, Framing, Head, Pause, Steps
+from .websocket import METHOD
 
 DEFAULT_EVENTS = 5
 DEFAULT_AFTER = 3
@@ -40,7 +41,7 @@ class Scene:
 
     @property
     def streamed(self) -> bool:
-        return self.body.get("stream") is True
+        return self.body.get("stream") is True or self.request.method == METHOD
 
     @property
     def after(self) -> int:
@@ -67,7 +68,7 @@ class Scene:
         asked = self.body.get("stream_options")
         model = self.body.get("model")
         return Answer(
-            id=f"{self.dialect.path.rsplit('/', 1)[-1]}_{self.identity}",
+            id=f"{self.dialect.id_prefix}{self.identity}",
             model=model if isinstance(model, str) else "rehearsal",
             created=self.now,
             text=text,

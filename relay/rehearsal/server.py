@@ -33,6 +33,7 @@ from .scenarios import SCENARIOS
 from .scene import Scene
 from .script import PLAIN, Script, read_script
 from .steps import JSON_TYPE, Framing, Head, Steps
+from .websocket import METHOD
 
 DIALECTS: tuple[Dialect, ...] = (Chat(), Responses(), Messages())
 
@@ -164,7 +165,7 @@ class FaultServer:
         if request.method == "GET" and request.path.rstrip("/").endswith("/models"):
             return record, _json(_models())
         dialect = next((item for item in self._dialects if request.path.endswith(item.path)), None)
-        if request.method != "POST" or dialect is None:
+        if request.method not in ("POST", METHOD) or dialect is None:
             return record, _echo(request)
         return record, self._play(request, dialect, connection, record)
 
@@ -173,7 +174,6 @@ class FaultServer:
         script = self._script(request, body)
         record.model = str(body.get("model", ""))
         record.scenario = script.scenario
-        record.stream = body.get("stream") is True
         scene = Scene(
             script,
             dialect,
@@ -184,6 +184,7 @@ class FaultServer:
             ordinal=connection.ordinal,
             demo=self._demo,
         )
+        record.stream = scene.streamed
         return SCENARIOS[script.scenario].play(scene)
 
     def _script(self, request: Request, body: dict[str, object]) -> Script:

@@ -67,5 +67,13 @@ class Reset:
     """The connection is reset (RST), once the other side's kernel has everything that was written."""
 
 
-Step = Head | bytes | Wire | Pause | Hold | End | Cut | Reset
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A WebSocket's close frame, then the end of the connection; over HTTP a `Cut`."""
+
+    code: int = 1000
+    reason: str = ""
+
+
+Step = Head | bytes | Wire | Pause | Hold | End | Cut | Reset | Close
 Steps = Generator[Step, None, None]

@@ -1,4 +1,4 @@
-"""Runs the scripted upstream by hand: for a look at a scenario with curl, or as the upstream of a gateway under test."""
+"""Runs the scripted upstream by hand: to look at a scenario with curl, or as the upstream of a gateway."""
 
 from __future__ import annotations
 
