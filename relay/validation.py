@@ -1,0 +1,100 @@
+"""What a value of the configuration may be: one function for each kind, for models, admin and RELAY_CONFIG alike.
+
+Each raises Django's ValidationError with a text that says what was expected and never repeats a secret; none touches
+the database.
+"""
+
+import re
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LONGEST_WAIT = 86400.0  # seconds; a timeout of more than a day is a mistake in its unit
+
+
+def name(value: str) -> None:
+    """A name that can stand in an address, a log line and a metric."""
+    if not NAME.fullmatch(value):
+        raise ValidationError("expected letters, digits, dot, hyphen and underscore, beginning with a letter or digit")
+
+
+def label(value: str) -> None:
+    """A label for people: printable, not blank."""
+    if not value.strip() or not value.isprintable():
+        raise ValidationError("expected printable text that is not blank")
+
+
+def base_url(value: str) -> None:
+    """Where an upstream's API begins."""
+    _address(value, "http:// or https:// URL of the API, such as https://api.openai.com/v1")
+
+
+def proxy(value: str) -> None:
+    """An egress proxy; without user info, because this column is not encrypted."""
+    _address(value, "http:// or https:// URL of a proxy, such as http://proxy.example:3128")
+    if urlsplit(value).path.strip("/"):
+        raise ValidationError("expected a proxy's URL without a path")
+
+
+def ca_bundle(value: str) -> None:
+    """A PEM file of certificate authorities, readable here and now."""
+    path = Path(value)
+    if not path.is_absolute():
+        raise ValidationError("expected the absolute path of a PEM file")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        reason = getattr(error, "strerror", None) or "no certificate in it"
+        raise ValidationError(f"expected a readable PEM file with certificates: {reason}") from None
+
+
+def model_glob(value: str) -> None:
+    """A model's name, or a glob over names."""
+    if not value or not value.isprintable() or value != value.strip():
+        raise ValidationError("expected a model's name, or a glob such as gpt-*")
+
+
+def model_globs(value: str) -> None:
+    """Globs, one a line."""
+    for line in value.splitlines():
+        if line.strip():
+            model_glob(line.strip())
+
+
+def secret(value: str) -> None:
+    """A secret that can stand in a header."""
+    if not value.strip() or not value.isprintable():
+        raise ValidationError("expected a printable text that is not blank")
+
+
+def wait(value: float) -> None:
+    """A timeout in seconds."""
+    if not 0 < value <= LONGEST_WAIT:
+        raise ValidationError(f"expected seconds, more than 0 and at most {LONGEST_WAIT:.0f}")
+
+
+def wait_or_never(value: float) -> None:
+    """A time in seconds; 0 means never."""
+    if not 0 <= value <= LONGEST_WAIT:
+        raise ValidationError(f"expected seconds from 0 (never) to {LONGEST_WAIT:.0f}")
+
+
+def _address(value: str, expected: str) -> None:
+    try:
+        parts = urlsplit(value)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValidationError(f"expected an {expected}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right or not _plain(value):
+        raise ValidationError(f"expected an {expected}")
+    if parts.username is not None or parts.password is not None:
+        raise ValidationError("expected a URL without user name or password; a key belongs into a credential")
+    if parts.query or parts.fragment or value.endswith(("?", "#")):
+        raise ValidationError("expected a URL without query or fragment")
+
+
+def _plain(value: str) -> bool:
+    return value.isprintable() and not any(character.isspace() for character in value) and "\\" not in value
