@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -140,6 +139,7 @@ class Upstream(Configured):
     enabled = models.BooleanField(
         default=True, help_text="Switched off, no new request goes there. Running streams are left alone."
     )
+    built_in = models.BooleanField(default=False, editable=False)  # the demo's; comes and goes by itself
     connect_timeout = seconds(10, "Seconds for DNS, TCP and TLS together.")
     first_byte_timeout = seconds(300, "Seconds from the request to the first byte of the answer's body.")
     idle_timeout = seconds(300, "Seconds without any byte, once bytes came. Reasoning models are silent for minutes.")
@@ -269,7 +269,7 @@ class Route(Configured):
     )
     max_attempts = models.PositiveSmallIntegerField(
         default=3,
-        validators=[MinValueValidator(1), MaxValueValidator(10)],
+        validators=[validation.attempts],
         help_text="How many upstreams or credentials one request may try, from 1 to 10.",
     )
 
@@ -361,11 +361,44 @@ class ClientKey(Configured):
         self.previous_digest, self.previous_hint, self.previous_expires_at = None, "", None
 
     def rotate(self, old_valid_until: datetime | None = None) -> str:
-        """Accept a fresh key, which is returned; the present one until the given time, or no longer. Does not save."""
+        """Accept a fresh key, which is returned; the present one until the given time, or no longer. Does not save.
+
+        The old digest is kept even when it is valid no longer, so that a configuration that still names that key
+        cannot bring it back.
+        """
         digest, hint = self.digest, self.hint
         key = vault.new_client_key()
         self.set_key(key)
-        if old_valid_until is not None:
-            self.previous_digest, self.previous_hint, self.previous_expires_at = digest, hint, old_valid_until
         self.rotated_at = timezone.now()
+        if digest:
+            self.previous_digest, self.previous_hint = digest, hint
+            self.previous_expires_at = old_valid_until or self.rotated_at
         return key
+
+
+# What the shipper keeps (relay/shipper): nothing of it is for people to edit.
+
+
+class JournalCheckpoint(models.Model):
+    """How far one process's journal is in the database. Moves in the transaction that stores the rows."""
+
+    journal = models.CharField(max_length=36, primary_key=True)
+    instance = models.CharField(max_length=200, blank=True)
+    segment = models.PositiveIntegerField()
+    offset = models.PositiveBigIntegerField()
+    done = models.BooleanField(default=False, help_text="All is stored; only the folder is left to be removed.")
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.journal} at {self.segment}:{self.offset}"
+
+
+class InstanceLease(models.Model):
+    """That an instance lives. Its siblings end its open requests once this has expired."""
+
+    instance = models.CharField(max_length=200, primary_key=True)
+    renewed_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.instance

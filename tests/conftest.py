@@ -1,8 +1,13 @@
-"""What every test shares. Before Django is loaded, DATA_DIR becomes a temporary folder: no test can reach a developer's data."""
+"""What every test shares. Before Django is loaded DATA_DIR becomes a temporary folder: no developer's data is reached."""
 
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 _folder = tempfile.mkdtemp(prefix="epitaph-tests-")
 os.environ["DATA_DIR"] = _folder
@@ -12,3 +17,15 @@ for name in ("RELAY_CONFIG", "ADMIN_TOKEN", "CLIENT_KEY", "SECRET_KEY", "REDIS_U
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_folder, ignore_errors=True)
+
+
+@pytest.fixture
+def journal_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Path]:
+    """Opts in to writing records: a journal of the test's own, whose root this returns."""
+    from relay import journal
+
+    settings.DATA_DIR = tmp_path
+    monkeypatch.setattr(journal, "writing_under_pytest", True)
+    journal.shut()
+    yield journal.root()
+    journal.shut()
