@@ -70,6 +70,12 @@ def secret(value: str) -> None:
         raise ValidationError("expected a printable text that is not blank")
 
 
+def attempts(value: int) -> None:
+    """How many things one request may try."""
+    if not 1 <= value <= 10:
+        raise ValidationError("expected a whole number from 1 to 10")
+
+
 def wait(value: float) -> None:
     """A timeout in seconds."""
     if not 0 < value <= LONGEST_WAIT:

@@ -1,0 +1,152 @@
+"""A Configuration becomes rows: by name, in one transaction, saving only what differs.
+
+Invariant: a mistake that shows only against the database (an upstream that is nowhere, a key that another label has)
+leaves every row as it was. A dry run is the same work, rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from relay import vault
+from relay.config.document import (
+    ConfigError,
+    Configuration,
+    DeclaredCredential,
+    DeclaredKey,
+    DeclaredRoute,
+    DeclaredUpstream,
+    Place,
+)
+from relay.models import ClientKey, ConfigVersion, Credential, Route, RouteUpstream, Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What applying did, or would do, to one row. `fields` never hold a secret."""
+
+    row: str
+    created: bool
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        sign = "+" if self.created else "~"
+        return f"{sign} {self.row}" + (f": {', '.join(self.fields)}" if self.fields else "")
+
+
+def apply(configuration: Configuration, *, dry_run: bool = False) -> list[Change]:
+    """Make the rows say what the file says; return what changed.
+
+    Raises:
+        ConfigError: a mistake that shows against the rows; nothing was changed.
+    """
+    with transaction.atomic():
+        list(ConfigVersion.objects.select_for_update())  # two at once wait for each other
+        changes = [
+            *(change for entry in configuration.upstreams for change in _apply_upstream(entry)),
+            *(
+                change
+                for number, entry in enumerate(configuration.routes, 1)
+                for change in _apply_route(entry, number, configuration.file)
+            ),
+            *(
+                change
+                for number, entry in enumerate(configuration.keys, 1)
+                for change in _apply_key(entry, number, configuration.file)
+            ),
+        ]
+        if dry_run:
+            transaction.set_rollback(True)
+    return changes
+
+
+def _apply_upstream(entry: DeclaredUpstream) -> list[Change]:
+    row = Upstream.objects.filter(name=entry.name).first() or Upstream(name=entry.name)
+    changes = _save(row, f"upstream {entry.name}", {**entry.settings, **_switch(entry.enabled), "built_in": False})
+    return changes + [change for inner in entry.credentials for change in _apply_credential(row, inner)]
+
+
+def _apply_credential(upstream: Upstream, entry: DeclaredCredential) -> list[Change]:
+    row = Credential.objects.filter(upstream=upstream, label=entry.label).first()
+    row = row or Credential(upstream=upstream, label=entry.label)
+    notes = []
+    if not row.sealed_secret or not _holds(row, entry.secret):
+        row.set_secret(entry.secret)
+        notes.append("secret")
+    return _save(row, f"credential {upstream.name} / {entry.label}", _switch(entry.enabled), notes)
+
+
+def _holds(row: Credential, secret: str) -> bool:
+    try:
+        return row.reveal() == secret.strip()
+    except vault.UnreadableSecret:
+        return False
+
+
+def _apply_route(entry: DeclaredRoute, number: int, file: str) -> list[Change]:
+    place = Place(file).inside("route", number, entry.model)
+    by_name = {row.name: row for row in Upstream.objects.filter(name__in=entry.upstreams)}
+    for name in entry.upstreams:
+        if name not in by_name:
+            raise place.mistake("upstreams", f"names {name!r}; expected an upstream of this file or of the database")
+    row = Route.objects.filter(model=entry.model).first() or Route(model=entry.model)
+    before = [step.upstream.name for step in row.steps.select_related("upstream")] if row.pk else []
+    notes = [] if before == list(entry.upstreams) else [f"upstreams: {', '.join(entry.upstreams)}"]
+    values = {"position": number, "upstream_model": entry.upstream_model, "max_attempts": entry.max_attempts}
+    changes = _save(row, f"route {entry.model}", values, notes)
+    if notes:
+        row.steps.all().delete()
+        RouteUpstream.objects.bulk_create(
+            RouteUpstream(route=row, upstream=by_name[name], position=position)
+            for position, name in enumerate(entry.upstreams, 1)
+        )
+    return changes
+
+
+def _apply_key(entry: DeclaredKey, number: int, file: str) -> list[Change]:
+    digest = vault.digest(entry.key).hex()
+    other = ClientKey.objects.filter(Q(digest=digest) | Q(previous_digest=digest)).exclude(label=entry.label).first()
+    if other is not None:
+        place = Place(file).inside("client_key", number, entry.label)
+        raise place.mistake("key", f"is that of the client key {other.label}; expected a key of its own")
+    row = ClientKey.objects.filter(label=entry.label).first() or ClientKey(label=entry.label)
+    notes = []
+    if digest not in (row.digest, row.previous_digest):  # a key that was rotated away does not come back
+        row.set_key(entry.key)
+        notes.append("key")
+    values = {
+        "expires_at": entry.expires_at,
+        "allowed_models": "\n".join(entry.allowed_models),
+        **_switch(entry.enabled),
+    }
+    return _save(row, f"client key {entry.label}", values, notes)
+
+
+def _switch(enabled: bool | None) -> dict[str, bool]:
+    return {} if enabled is None else {"enabled": enabled}
+
+
+def _save(
+    row: Upstream | Credential | Route | ClientKey, title: str, values: Mapping[str, Any], notes: Sequence[str] = ()
+) -> list[Change]:
+    """Save the row when a value differs or there is a note; a row that is right already costs no version."""
+    created = row.pk is None
+    fields = list(notes)
+    for name, value in values.items():
+        former = getattr(row, name)
+        if former != value:
+            if not created:
+                fields.append(f"{name}: {former!r} → {value!r}")
+            setattr(row, name, value)
+    if not created and not fields:
+        return []
+    row.save()
+    return [Change(title, created, tuple(fields))]
+
+
+__all__ = ["Change", "ConfigError", "apply"]

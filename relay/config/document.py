@@ -1,0 +1,334 @@
+"""From a TOML file to a checked Configuration, or to one sentence that says where the mistake is and what was expected.
+
+What a value may be is decided by the models' fields and their validators; here stands only which fields a table has.
+No text of an error repeats a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models as fields
+
+from proxy_project.environment import SettingError
+from relay import models, validation, vault
+
+TIMES = tuple(f"{what}_timeout" for what in ("connect", "first_byte", "idle", "stalled", "total", "write"))
+UPSTREAM_FIELDS = ("name", "protocol", "base_url", "enabled", *TIMES, "commit_after", "proxy", "ca_bundle")
+TABLES = ("upstream", "route", "client_key")
+
+
+class ConfigError(SettingError):
+    """A mistake in the file: names file, table and field, and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredCredential:
+    label: str
+    secret: str = field(repr=False)
+    enabled: bool | None = None  # None: as the row has it
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredUpstream:
+    name: str
+    settings: Mapping[str, Any]  # by the model's field names, defaults filled in
+    enabled: bool | None = None
+    credentials: tuple[DeclaredCredential, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRoute:
+    model: str
+    upstreams: tuple[str, ...]
+    upstream_model: str = ""
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredKey:
+    label: str
+    key: str = field(repr=False)
+    enabled: bool | None = None
+    expires_at: datetime | None = None
+    allowed_models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file declares. `variables` are the environment variables that it took secrets from."""
+
+    file: str = ""
+    upstreams: tuple[DeclaredUpstream, ...] = ()
+    routes: tuple[DeclaredRoute, ...] = ()
+    keys: tuple[DeclaredKey, ...] = ()
+    variables: frozenset[str] = frozenset()
+
+
+def read(path: str | Path, environment: Mapping[str, str] | None = None) -> Configuration:
+    """Read and check a file.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or holds a mistake.
+    """
+    file = str(path)
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8; expected a TOML file.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: is not TOML: {error}.") from None
+    return _configuration(Place(file), content, os.environ if environment is None else environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where we are in the file."""
+
+    file: str
+    table: str = ""
+
+    def mistake(self, name: str, problem: str) -> ConfigError:
+        return ConfigError(f"{self.file}: {self.table}, field {name}: {problem}.")
+
+    def inside(self, table: str, number: int, title: object) -> Place:
+        known = f" ({title})" if isinstance(title, str) and title.isprintable() else ""
+        prefix = f"{self.table} " if self.table else ""
+        return Place(self.file, f"{prefix}[[{table}]] number {number}{known}")
+
+
+def _configuration(place: Place, content: dict[str, Any], environment: Mapping[str, str]) -> Configuration:
+    for name in content:
+        if name not in TABLES:
+            raise ConfigError(f"{place.file}: unknown table {name!r}{_like(name, TABLES)}.")
+    variables: set[str] = set()
+    configuration = Configuration(
+        place.file,
+        tuple(
+            _upstream(at, table, environment, variables) for at, table in _tables(place, content, "upstream", "name")
+        ),
+        tuple(_route(at, table) for at, table in _tables(place, content, "route", "model")),
+        tuple(
+            _client_key(at, table, environment, variables)
+            for at, table in _tables(place, content, "client_key", "label")
+        ),
+    )
+    _refuse_key_twice(place, configuration.keys)
+    return Configuration(
+        place.file, configuration.upstreams, configuration.routes, configuration.keys, frozenset(variables)
+    )
+
+
+def _tables(place: Place, content: Mapping[str, Any], name: str, title: str) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The tables of an array, each with its place; refuses two of the same title."""
+    found = content.get(name, [])
+    dotted = ".credential" if name == "credential" else ""
+    header = f"upstream{dotted}" if dotted else name
+    if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
+        raise ConfigError(f"{place.file}: {name} is not an array of tables; expected [[{header}]].")
+    seen: dict[Any, int] = {}
+    for number, table in enumerate(found, 1):
+        at = place.inside(header, number, table.get(title))
+        value = table.get(title)
+        if isinstance(value, str) and seen.setdefault(value, number) != number:
+            raise at.mistake(title, f"is also that of number {seen[value]}; expected each to be named once")
+        yield at, table
+
+
+def _upstream(
+    place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]
+) -> DeclaredUpstream:
+    _refuse_unknown(place, table, [*UPSTREAM_FIELDS, "credential"])
+    settings = {
+        name: _column(place, table, models.Upstream, name, required=name in ("name", "protocol", "base_url"))
+        for name in UPSTREAM_FIELDS
+        if name != "enabled"
+    }
+    credentials = tuple(
+        _credential(at, inner, environment, variables) for at, inner in _tables(place, table, "credential", "label")
+    )
+    return DeclaredUpstream(settings["name"], settings, _switch(place, table, models.Upstream), credentials)
+
+
+def _credential(
+    place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]
+) -> DeclaredCredential:
+    _refuse_unknown(place, table, ["label", "secret", "secret_env", "enabled"])
+    label = _column(place, table, models.Credential, "label", required=True)
+    secret = _secret(place, table, "secret", environment, variables)
+    return DeclaredCredential(label, secret, _switch(place, table, models.Credential))
+
+
+def _route(place: Place, table: dict[str, Any]) -> DeclaredRoute:
+    _refuse_unknown(place, table, ["model", "upstreams", "upstream_model", "max_attempts"])
+    upstreams = _texts(place, table, "upstreams", "a list of upstreams' names", validation.name)
+    if not upstreams:
+        raise place.mistake("upstreams", "is missing or empty; expected a list of upstreams' names")
+    if len(set(upstreams)) != len(upstreams):
+        raise place.mistake("upstreams", "names an upstream twice; expected each once")
+    return DeclaredRoute(
+        _column(place, table, models.Route, "model", required=True),
+        upstreams,
+        _column(place, table, models.Route, "upstream_model"),
+        _column(place, table, models.Route, "max_attempts"),
+    )
+
+
+def _client_key(
+    place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]
+) -> DeclaredKey:
+    _refuse_unknown(place, table, ["label", "key", "key_env", "enabled", "expires_at", "allowed_models"])
+    return DeclaredKey(
+        _column(place, table, models.ClientKey, "label", required=True),
+        _secret(place, table, "key", environment, variables),
+        _switch(place, table, models.ClientKey),
+        _column(place, table, models.ClientKey, "expires_at"),
+        _texts(place, table, "allowed_models", "a list of model names or globs", validation.model_glob),
+    )
+
+
+# ---- single fields -----------------------------------------------------------------------------------------------
+
+
+def _refuse_unknown(place: Place, table: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in table:
+        if name not in known:
+            hint = _like(name, known)
+            raise place.mistake(name, f"is not known{hint or '; expected one of ' + ', '.join(known)}")
+
+
+def _like(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    return f"; expected {close[0]}?" if close else ""
+
+
+def _switch(place: Place, table: Mapping[str, Any], model: type[models.Configured]) -> bool | None:
+    return _column(place, table, model, "enabled") if "enabled" in table else None
+
+
+def _column(
+    place: Place, table: Mapping[str, Any], model: type[models.Configured], name: str, *, required: bool = False
+) -> Any:
+    """The value for a model's field, checked as that field checks, or its default."""
+    column = model._meta.get_field(name)
+    assert isinstance(column, fields.Field)
+    if name not in table:
+        if required:
+            raise place.mistake(name, f"is missing; expected {_expected(column)}")
+        return column.get_default()
+    value = table[name]
+    if not _TYPES[_kind(column)][1](value) or (value == "" and required):
+        raise place.mistake(name, f"is {_shown(value)}; expected {_expected(column)}")
+    if column.choices and value not in [choice for choice, _ in column.flatchoices]:
+        raise place.mistake(name, f"is {_shown(value)}; expected {_expected(column)}")
+    if isinstance(value, str) and column.max_length and len(value) > column.max_length:
+        raise place.mistake(name, f"has {len(value)} characters; expected at most {column.max_length}")
+    if value != "":
+        _check(place, name, value, column.validators)
+    return value
+
+
+def _texts(
+    place: Place, table: Mapping[str, Any], name: str, expected: str, check: Callable[[str], None]
+) -> tuple[str, ...]:
+    value = table.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise place.mistake(name, f"is {_shown(value)}; expected {expected}")
+    for item in value:
+        _check(place, name, item, [check])
+    return tuple(value)
+
+
+def _secret(
+    place: Place, table: Mapping[str, Any], name: str, environment: Mapping[str, str], variables: set[str]
+) -> str:
+    """A secret in the file, or in the variable that the file names; exactly one of the two."""
+    by_name = f"{name}_env"
+    if (name in table) == (by_name in table):
+        raise place.mistake(name, f"expected either {name} or {by_name}, and not both")
+    value, where = table.get(name), name
+    if by_name in table:
+        variable, where = table[by_name], by_name
+        if not isinstance(variable, str) or not variable:
+            raise place.mistake(by_name, "expected the name of an environment variable")
+        value = environment.get(variable)
+        if not value:
+            raise place.mistake(
+                by_name, f"the environment variable {variable} is not set; expected it to hold the {name}"
+            )
+        variables.add(variable)
+    if not isinstance(value, str):
+        raise place.mistake(where, "is not a text; expected a printable text that is not blank")
+    _check(place, where, value, [validation.secret], show=False)
+    return value
+
+
+def _check(
+    place: Place, name: str, value: Any, validators: Sequence[Callable[[Any], None]], *, show: bool = True
+) -> None:
+    for validator in validators:
+        try:
+            validator(value)
+        except ValidationError as error:
+            shown = f"is {_shown(value)}; " if show else ""
+            raise place.mistake(name, f"{shown}{' '.join(error.messages)}") from None
+
+
+def _refuse_key_twice(place: Place, keys: Sequence[DeclaredKey]) -> None:
+    seen: dict[bytes, str] = {}
+    for number, entry in enumerate(keys, 1):
+        first = seen.setdefault(vault.digest(entry.key), entry.label)
+        if first != entry.label:
+            at = place.inside("client_key", number, entry.label)
+            raise at.mistake("key", f"is also the key of {first}; expected each label to have a key of its own")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "flag": ("true or false", lambda value: isinstance(value, bool)),
+    "number": ("a number of seconds", _is_number),
+    "count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    "moment": (
+        "a date and time with its offset, such as 2030-01-31T00:00:00Z",
+        lambda value: isinstance(value, datetime) and value.tzinfo is not None,
+    ),
+    "text": ("a text", lambda value: isinstance(value, str)),
+}
+
+
+def _kind(column: fields.Field) -> str:
+    if isinstance(column, fields.BooleanField):
+        return "flag"
+    if isinstance(column, fields.FloatField):
+        return "number"
+    if isinstance(column, fields.IntegerField):
+        return "count"
+    return "moment" if isinstance(column, fields.DateTimeField) else "text"
+
+
+def _expected(column: fields.Field) -> str:
+    if column.choices:
+        return "one of " + ", ".join(str(choice) for choice, _ in column.flatchoices)
+    return _TYPES[_kind(column)][0]
+
+
+def _shown(value: Any) -> str:
+    """The value for a person; not where it may hold a password."""
+    text = repr(value)
+    if "@" in text:
+        return "not usable (and may hold a password, so it is not shown)"
+    return text if len(text) <= 80 else text[:80] + "…"
