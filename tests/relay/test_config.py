@@ -1,0 +1,275 @@
+"""RELAY_CONFIG: what it makes of rows, and the sentence that each mistake gets while the rows stay as they were."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from relay import config, vault
+from relay.models import ClientKey, ConfigVersion, Credential, Route, Upstream
+from tests.relay.rows import make_key, make_route, make_upstream
+
+WHOLE = """
+[[upstream]]
+name = "openai"
+protocol = "openai-chat"
+base_url = "https://api.openai.com/v1"
+connect_timeout = 10
+idle_timeout = 12.5
+commit_after = 0
+proxy = "http://proxy.example:3128"
+[[upstream.credential]]
+label = "team-a"
+secret_env = "TEAM_A"
+[[upstream.credential]]
+label = "team-b"
+secret = "sk-b"
+enabled = false
+
+[[upstream]]
+name = "local"
+protocol = "ollama"
+base_url = "http://127.0.0.1:11434"
+
+[[route]]
+model = "gpt-*"
+upstreams = ["openai", "local"]
+max_attempts = 2
+
+[[route]]
+model = "small"
+upstreams = ["local"]
+upstream_model = "llama3.2"
+
+[[client_key]]
+label = "laptop"
+key_env = "LAPTOP_KEY"
+allowed_models = ["gpt-*", "small"]
+expires_at = 2031-01-31T00:00:00Z
+"""
+ENVIRONMENT = {"TEAM_A": "sk-a", "LAPTOP_KEY": "key of the laptop"}
+UPSTREAM = '[[upstream]]\nname = "a"\nprotocol = "openai-chat"\nbase_url = "http://a/v1"\n'
+
+
+def read(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> config.Configuration:
+    path = tmp_path / "relay.toml"
+    path.write_text(text)
+    return config.read(path, ENVIRONMENT if environment is None else environment)
+
+
+def all_rows() -> list[Any]:
+    rows: list[Any] = []
+    with connection.cursor() as cursor:
+        for table in ("upstream", "credential", "route", "routeupstream", "clientkey", "configversion"):
+            cursor.execute(f"SELECT * FROM relay_{table} ORDER BY 1")
+            rows.append(cursor.fetchall())
+    return rows
+
+
+@pytest.mark.django_db
+def test_a_whole_file_becomes_rows(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    openai = Upstream.objects.get(name="openai")
+    assert (openai.idle_timeout, openai.commit_after, openai.first_byte_timeout) == (12.5, 0, 300)
+    assert openai.proxy == "http://proxy.example:3128"
+    assert [(row.label, row.reveal(), row.enabled) for row in openai.credentials.all()] == [
+        ("team-a", "sk-a", True),
+        ("team-b", "sk-b", False),
+    ]
+    gpt, small = Route.objects.all()
+    assert [step.upstream.name for step in gpt.steps.all()] == ["openai", "local"]
+    assert (gpt.max_attempts, small.max_attempts, small.upstream_model) == (2, 3, "llama3.2")
+    key = ClientKey.objects.get()
+    assert key == ClientKey.known("key of the laptop")
+    assert key.allowed_globs == ("gpt-*", "small")
+    assert key.expires_at is not None and key.expires_at.year == 2031
+
+
+@pytest.mark.django_db
+def test_applying_again_changes_nothing_not_even_the_version(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    before = all_rows()
+    assert config.apply(read(tmp_path, WHOLE)) == []
+    assert all_rows() == before
+
+
+@pytest.mark.django_db
+def test_rows_that_the_file_does_not_name_are_left_alone(tmp_path: Path) -> None:
+    mine = make_upstream("mine", ("k",), idle_timeout=7)
+    make_route("gpt-*-mini", mine, max_attempts=9)
+    make_key("desktop", "key of the desktop")
+    config.apply(read(tmp_path, WHOLE))
+    mine.refresh_from_db()
+    assert mine.idle_timeout == 7 and mine.credentials.get().reveal() == "k"
+    assert Route.objects.get(model="gpt-*-mini").max_attempts == 9
+    assert ClientKey.known("key of the desktop") is not None
+
+
+@pytest.mark.django_db
+def test_a_named_row_takes_its_settings_from_the_file_and_keeps_its_switch(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    Upstream.objects.filter(name="openai").update(idle_timeout=1, total_timeout=5, enabled=False)
+    changes = config.apply(read(tmp_path, WHOLE))
+    openai = Upstream.objects.get(name="openai")
+    assert (openai.idle_timeout, openai.total_timeout, openai.enabled) == (12.5, None, False)
+    assert [str(change) for change in changes] == [
+        "~ upstream openai: idle_timeout: 1.0 → 12.5, total_timeout: 5.0 → None"
+    ]
+
+
+@pytest.mark.django_db
+def test_a_changed_secret_and_a_changed_order_are_applied_and_told_without_the_secret(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    text = WHOLE.replace('["openai", "local"]', '["local", "openai"]')
+    changes = config.apply(read(tmp_path, text, {**ENVIRONMENT, "TEAM_A": "sk-new"}))
+    assert Credential.objects.get(label="team-a").reveal() == "sk-new"
+    assert [step.upstream.name for step in Route.objects.get(model="gpt-*").steps.all()] == ["local", "openai"]
+    told = "\n".join(map(str, changes))
+    assert told == "~ credential openai / team-a: secret\n~ route gpt-*: upstreams: local, openai"
+
+
+@pytest.mark.django_db
+def test_a_secret_that_cannot_be_read_any_more_is_set_again(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    Credential.objects.update(sealed_secret="sealed under another key")
+    config.apply(read(tmp_path, WHOLE))
+    assert Credential.objects.get(label="team-a").reveal() == "sk-a"
+
+
+@pytest.mark.django_db
+def test_a_key_that_was_rotated_away_does_not_come_back(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    row = ClientKey.objects.get()
+    fresh = row.rotate()
+    row.save()
+    assert config.apply(read(tmp_path, WHOLE)) == []
+    assert ClientKey.objects.get().digest == vault.digest(fresh).hex()
+
+
+@pytest.mark.django_db
+def test_a_dry_run_tells_all_and_changes_nothing(tmp_path: Path) -> None:
+    before = all_rows()
+    changes = config.apply(read(tmp_path, WHOLE), dry_run=True)
+    assert [str(change).split(":")[0] for change in changes] == [
+        "+ upstream openai",
+        "+ credential openai / team-a",
+        "+ credential openai / team-b",
+        "+ upstream local",
+        "+ route gpt-*",
+        "+ route small",
+        "+ client key laptop",
+    ]
+    assert all_rows() == before
+
+
+def credential(lines: str) -> str:
+    return f"{UPSTREAM}[[upstream.credential]]\n{lines}\n"
+
+
+MISTAKES = [
+    ('[[upstreams]]\nname = "a"', "unknown table 'upstreams'; expected upstream?"),
+    ('upstream = "a"', "upstream is not an array of tables; expected [[upstream]]"),
+    ('[upstream]\nname = "a"', "upstream is not an array of tables; expected [[upstream]]"),
+    ("[[upstream]", "is not TOML: "),
+    (UPSTREAM.replace('name = "a"\n', ""), "[[upstream]] number 1, field name: is missing; expected a text"),
+    (UPSTREAM.replace('"a"', '""'), "[[upstream]] number 1 (), field name: is ''; expected a text"),
+    (UPSTREAM.replace('"a"', '"a b"'), "field name: is 'a b'; expected letters, digits, dot, hyphen"),
+    (UPSTREAM.replace('"a"', f'"{"a" * 65}"'), "field name: has 65 characters; expected at most 64"),
+    (UPSTREAM.replace("openai-chat", "openai"), "field protocol: is 'openai'; expected one of openai-chat, openai-r"),
+    (UPSTREAM.replace("http://a/v1", "ftp://a"), "field base_url: is 'ftp://a'; expected an http:// or https:// URL"),
+    (UPSTREAM + 'idle_timeout = "5"', "(a), field idle_timeout: is '5'; expected a number of seconds"),
+    (UPSTREAM + "idle_timeout = true", "(a), field idle_timeout: is True; expected a number of seconds"),
+    (UPSTREAM + "idle_timeout = inf", "(a), field idle_timeout: is inf; expected a number of seconds"),
+    (UPSTREAM + "idle_timeout = 0", "(a), field idle_timeout: is 0; expected seconds, more than 0"),
+    (UPSTREAM + "commit_after = -1", "(a), field commit_after: is -1; expected seconds from 0 (never)"),
+    (UPSTREAM + "enabled = 1", "(a), field enabled: is 1; expected true or false"),
+    (UPSTREAM + "idle_timout = 5", "(a), field idle_timout: is not known; expected idle_timeout?"),
+    (UPSTREAM + 'ca_bundle = "/absent.pem"', "field ca_bundle: is '/absent.pem'; expected a readable PEM file"),
+    (UPSTREAM + UPSTREAM, "[[upstream]] number 2 (a), field name: is also that of number 1"),
+    (credential('label = "x"'), "[[upstream.credential]] number 1 (x), field secret: expected either secret or"),
+    (credential('label = "x"\nsecret = "s"\nsecret_env = "TEAM_A"'), "field secret: expected either secret or"),
+    (credential('label = "x"\nsecret_env = "NOWHERE"'), "field secret_env: the environment variable NOWHERE is not"),
+    (credential('label = "x"\nsecret = 5'), "field secret: is not a text; expected a printable text"),
+    (credential('secret = "s"'), "[[upstream]] number 1 (a) [[upstream.credential]] number 1, field label: is missing"),
+    ('[[route]]\nmodel = "m"', "[[route]] number 1 (m), field upstreams: is missing or empty; expected a list"),
+    ('[[route]]\nmodel = "m"\nupstreams = "a"', "field upstreams: is 'a'; expected a list of upstreams' names"),
+    ('[[route]]\nmodel = "m"\nupstreams = ["a", "a"]', "field upstreams: names an upstream twice"),
+    ('[[route]]\nmodel = "m"\nupstreams = ["nowhere"]', "field upstreams: names 'nowhere'; expected an upstream of"),
+    ('[[route]]\nmodel = " m"\nupstreams = ["a"]', "field model: is ' m'; expected a model's name, or a glob"),
+    (UPSTREAM + '[[route]]\nmodel = "m"\nupstreams = ["a"]\nmax_attempts = 11', "is 11; expected a whole number from"),
+    (UPSTREAM + '[[route]]\nmodel = "m"\nupstreams = ["a"]\nmax_attempts = 1.5', "is 1.5; expected a whole number"),
+    ('[[client_key]]\nlabel = "l"\nkey = " "', "[[client_key]] number 1 (l), field key: expected a printable text"),
+    ('[[client_key]]\nlabel = "l"\nkey = "k"\nexpires_at = 2031-01-01', "expected a date and time with its offset"),
+    (
+        '[[client_key]]\nlabel = "l"\nkey = "k"\n[[client_key]]\nlabel = "m"\nkey = "k"',
+        "(m), field key: is also the key",
+    ),
+    ('[[client_key]]\nlabel = "m"\nkey = "taken"', "field key: is that of the client key desktop; expected a key of"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("text", "sentence"), MISTAKES)
+def test_a_mistake_is_named_and_leaves_the_rows_as_they_were(tmp_path: Path, text: str, sentence: str) -> None:
+    make_upstream("mine", ("k",))
+    make_key("desktop", "taken")
+    before = all_rows()
+    good_first = '[[upstream]]\nname = "good"\nprotocol = "gemini"\nbase_url = "http://good"\n'
+    with pytest.raises(config.ConfigError) as mistake:
+        config.apply(read(tmp_path, text if "upstream" in text.split("]")[0] else good_first + text))
+    assert sentence in str(mistake.value)
+    assert str(mistake.value).startswith(str(tmp_path / "relay.toml"))
+    assert all_rows() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        UPSTREAM.replace("http://a/v1", "http://user:hunter2@a/v1"),
+        credential('label = "x"\nsecret = "hunter2\\u0007"'),
+        '[[client_key]]\nlabel = "l"\nkey = "hunter2\\u0007"',
+        '[[client_key]]\nlabel = "l"\nkey = "hunter2"\n[[client_key]]\nlabel = "m"\nkey = "hunter2"',
+    ],
+)
+def test_no_mistake_repeats_a_secret(tmp_path: Path, text: str) -> None:
+    with pytest.raises(config.ConfigError) as mistake:
+        read(tmp_path, text)
+    assert "hunter2" not in str(mistake.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match=r"absent\.toml: cannot be read: No such file"):
+        config.read(tmp_path / "absent.toml")
+    (tmp_path / "latin.toml").write_bytes(b'[[upstream]]\nname = "caf\xe9"')
+    with pytest.raises(config.ConfigError, match="is not UTF-8"):
+        config.read(tmp_path / "latin.toml")
+
+
+def test_the_variables_that_a_file_takes_secrets_from_are_known(tmp_path: Path) -> None:
+    assert read(tmp_path, WHOLE).variables == {"TEAM_A", "LAPTOP_KEY"}
+
+
+@pytest.mark.django_db
+def test_the_command_applies_a_file_and_tells_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(UPSTREAM)
+    out = StringIO()
+    call_command("apply_config", str(path), "--dry-run", stdout=out)
+    assert "+ upstream a" in out.getvalue() and "nothing was changed" in out.getvalue()
+    assert not Upstream.objects.exists() and ConfigVersion.present() == 0
+    call_command("apply_config", str(path), stdout=out)
+    assert Upstream.objects.get().name == "a"
+    out = StringIO()
+    call_command("apply_config", str(path), stdout=out)
+    assert out.getvalue() == "Nothing to change.\n"
+
+
+@pytest.mark.django_db
+def test_the_command_fails_with_the_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(UPSTREAM + "idle_timeout = 0")
+    with pytest.raises(CommandError, match="field idle_timeout: is 0; expected seconds"):
+        call_command("apply_config", str(path))
