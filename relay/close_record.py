@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import proxy_project
 from relay.ending import Cause, Fault, Outcome, Phase, Verdict
 from relay.record_id import new_record_id
 
 NO_REQUEST = "stream-close"  # the request id of a record that was made with no request at hand
 CLIENT_LEFT = 499
 CLIENT_LEFT_OUTCOMES = frozenset({Outcome.CLIENT_ABORT, Outcome.CLIENT_WRITE_FAILED})
-NORMAL_COMPLETIONS = frozenset({Outcome.COMPLETED.value, Outcome.INCOMPLETE.value})
+NORMAL_COMPLETIONS = frozenset({Outcome.COMPLETED, Outcome.INCOMPLETE})
 PLATFORM = f"{sys.platform} {platform.release()} python {platform.python_version()}"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
 NO_VERDICT = Verdict(
@@ -57,6 +58,14 @@ def close_record(ending: object, now: float, version: str) -> dict[str, Any]:
             {"time": now, **item, "id": item.get("id") or new_record_id(), "direction": "egress"} for item in egress
         ]
     return line
+
+
+def version() -> str:
+    """The running version, `unknown` when it cannot be read."""
+    try:
+        return str(proxy_project.VERSION) or "unknown"
+    except Exception:  # noqa: BLE001 - whatever is wrong with it
+        return "unknown"
 
 
 def part(ending: object, name: str) -> Any:

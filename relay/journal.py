@@ -141,14 +141,17 @@ class Journal:
             if self._size() <= self.quota:
                 self._append(line)
 
-    def close(self, record: str, line: bytes, droppable: bool = False) -> None:
-        """A request ended. A `droppable` one (a normal completion) is left out over the quota, and counted."""
+    def close(self, record: str, line: bytes, outcome: str = "", droppable: bool = False) -> None:
+        """A request ended. A `droppable` one (a normal completion) is left out over the quota, and counted.
+
+        Far over the quota every other is, too: then its outcome alone is kept.
+        """
         with self._mutex:
             self._open.pop(record, None)
             size = self._size()
             if size > self.quota and (droppable or size > 2 * self.quota):
                 self.dropped += 1
-                line = orjson.dumps({"t": "drop", "id": record, "at": time.time()})
+                line = orjson.dumps({"t": "drop", "id": record, "at": time.time(), "outcome": outcome})
             self._append(line)
 
     def error(self, line: bytes) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 import orjson
 
-import proxy_project
 from errorlog import redaction
 from relay import journal
 from relay.close_record import (
@@ -31,6 +30,7 @@ from relay.close_record import (
     Ending,
     close_record,
     part,
+    version,
 )
 from relay.ending import OUTCOMES, Verdict
 from relay.harmless import harmless
@@ -40,6 +40,7 @@ __all__ = [
     "Ending",
     "RecorderState",
     "new_record_id",
+    "record_egress",
     "record_error_event",
     "record_live",
     "record_open",
@@ -69,6 +70,11 @@ def record_live(record: str, at: float, entry: Mapping[str, Any]) -> None:
     _record_entry("live", record, at, entry)
 
 
+def record_egress(record: str, at: float, entry: Mapping[str, Any]) -> None:
+    """A call that no client asked for, such as trying a credential: an audit entry, whatever came of it."""
+    _record_entry("close", record, at, {**entry, "id": record, "direction": "egress"})
+
+
 def record_stream_close(ending: object) -> None:
     """A request ended: the only door for endings. Takes an `Ending`, or whatever there is of one."""
     try:
@@ -78,13 +84,13 @@ def record_stream_close(ending: object) -> None:
         try:
             line = close_record(ending, time.time(), version())
             data = _looked_through(line)
-            droppable = line["entry"]["outcome"] in NORMAL_COMPLETIONS
-            record = line["id"]
+            record, outcome = line["id"], line["entry"]["outcome"]
         except Exception:  # noqa: BLE001 - a record that is poorer beats none
             state.degraded += 1
-            record, droppable = _known_id(ending), False
-            data = _encode_anyhow(_poorer_close(record, ending))
-        target.close(record, data, droppable)
+            line = _poorer_close(_known_id(ending), ending)
+            record, outcome = line["id"], line["entry"]["outcome"]
+            data = _encode_anyhow(line)
+        target.close(record, data, str(outcome), outcome in NORMAL_COMPLETIONS)
     except Exception:  # noqa: BLE001 - the caller is a stream that must not notice
         state.lost += 1
 
@@ -120,14 +126,6 @@ def record_error_event(event: Mapping[str, Any]) -> None:
         state.lost += 1
 
 
-def version() -> str:
-    """The running version, `unknown` when it cannot be read."""
-    try:
-        return str(proxy_project.VERSION) or "unknown"
-    except Exception:  # noqa: BLE001 - whatever is wrong with it
-        return "unknown"
-
-
 def _record_entry(kind: str, record: str, at: float, entry: Mapping[str, Any]) -> None:
     try:
         target = journal.current()
@@ -141,8 +139,10 @@ def _record_entry(kind: str, record: str, at: float, entry: Mapping[str, Any]) -
             data = _encode_anyhow({"t": kind, "id": str(record), "at": poorer["time"], "entry": poorer})
         if kind == "open":
             target.open(record, data)
-        else:
+        elif kind == "live":
             target.live(record, data)
+        else:
+            target.close(record, data)
     except Exception:  # noqa: BLE001 - the caller is a stream that must not notice
         state.lost += 1
 

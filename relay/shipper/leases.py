@@ -7,7 +7,8 @@ instance left open; what only lay in its journal comes when it does, or is lost 
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from collections.abc import Container
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from django.db import transaction
@@ -60,29 +61,34 @@ def end_expired(instance: str, version: str, root: Path) -> int:
     expired = InstanceLease.objects.filter(~Q(instance=instance), expires_at__lt=timezone.now())
     total = 0
     for name in list(expired.values_list("instance", flat=True)):
-        after: str | None = None
-        while ended := _end_some(name, after, version, root):
-            total += len(ended)
-            after = ended[-1]
-        InstanceLease.objects.filter(instance=name, expires_at__lt=timezone.now()).delete()
+        with transaction.atomic():
+            # The lock makes two siblings take turns; one that finds the lease renewed or gone has nothing to do.
+            lease = expired.select_for_update().filter(instance=name).first()
+            if lease is None:
+                continue
+            reason = f"instance {name} stopped renewing its lease with the request open"
+            total += end_open_rows(name, reason, version, root)
+            lease.delete()
     return total
 
 
-def _end_some(name: str, after: str | None, version: str, root: Path) -> list[str]:
-    """Ends the next rows, in the order of their ids; one that stays open (recording is off) is not met again."""
-    with transaction.atomic():
-        # The lock makes two siblings take turns; one that finds the lease renewed or gone has nothing to do.
-        lease = InstanceLease.objects.select_for_update().filter(instance=name, expires_at__lt=timezone.now()).first()
-        if lease is None:
-            return []
-        rows = AuditEntry.objects.filter(instance=name, outcome=None).order_by("id")
-        if after is not None:
-            rows = rows.filter(id__gt=after)
-        items = {}
-        for row in rows.values("id", "time", *KNOWN)[:BATCH]:
+def end_open_rows(
+    name: str, reason: str, version: str, root: Path, spare: Container[str] = (), before: float | None = None
+) -> int:
+    """Closes the open rows of instance `name`, those in `spare` and those received after `before` aside."""
+    rows = AuditEntry.objects.filter(instance=name, outcome=None).order_by("id")
+    if before is not None:
+        rows = rows.filter(time__lt=datetime.fromtimestamp(before, UTC))
+    total, more = 0, rows
+    while found := list(more.values("id", "time", *KNOWN)[:BATCH]):
+        more = rows.filter(id__gt=found[-1]["id"])  # one that stays open (recording is off) is not met again
+        items = []
+        for row in found:
             record, received = str(row.pop("id")), row.pop("time")
-            entry = {**row, "time": received.timestamp()}
-            items[record] = lost_elsewhere(record, entry, name, time.time(), version)
+            if record not in spare:
+                entry = {**row, "time": received.timestamp()}
+                items.append(lost_elsewhere(record, entry, reason, time.time(), version))
         if items:
-            store(list(items.values()), [], root)
-    return list(items)
+            store(items, [], root)
+        total += len(items)
+    return total

@@ -32,16 +32,16 @@ def lost(record: str, known: OpenRecord, process: Mapping[str, Any], now: float,
     )
 
 
-def lost_elsewhere(record: str, entry: Mapping[str, Any], instance: str, now: float, version: str) -> Item:
-    """Both records of a request of an instance that stopped renewing its lease."""
+def lost_elsewhere(record: str, entry: Mapping[str, Any], reason: str, now: float, version: str) -> Item:
+    """Both records of a request whose journal is out of reach: its row in the audit log is all that is known."""
     verdict = Verdict(
         Outcome.RELAY_LOST,
         Cause.CRASH,
         _phase(entry.get("phase")),
         Fault.RELAY,
-        f"instance {instance} stopped renewing its lease with the request open",
+        reason,
     )
-    evidence = {"kind": verdict.outcome.value, "relay": {"instance": instance}}
+    evidence = {"kind": verdict.outcome.value, "relay": {"instance": entry.get("instance")}}
     evidence |= {name: entry[name] for name in EVIDENCE if entry.get(name) is not None}
     return item_of_ending(Ending(verdict=verdict, evidence=evidence, entry=entry, record_id=record), now, version)
 

@@ -64,7 +64,6 @@ class OpenRecord:
     at: float
     entry: dict[str, Any]
     last_seen: float
-    shown: bool = False  # it has a row in the audit log
 
 
 @dataclass(slots=True)
@@ -75,6 +74,7 @@ class JournalReader:
     position: Position = START
     dead: bool = False  # its process is gone and we hold its lock
     opens: dict[str, OpenRecord] = field(default_factory=dict)
+    unshown: dict[str, OpenRecord] = field(default_factory=dict)  # those of them that have no row yet, oldest first
     begin: dict[str, Any] = field(default_factory=dict)
     damaged_segments: set[int] = field(default_factory=set)
     reported: set[int] = field(default_factory=set)
@@ -137,14 +137,16 @@ class JournalReader:
         for line in lines:
             if line.kind == "open":
                 if line.record not in self.opens:
-                    self.opens[line.record] = OpenRecord(line.at, line.body["entry"], line.at)
+                    known = OpenRecord(line.at, line.body["entry"], line.at)
+                    self.opens[line.record] = self.unshown[line.record] = known
             elif line.kind == "live":
-                known = self.opens.get(line.record)
-                if known is not None:
+                if line.record in self.opens:
+                    known = self.opens[line.record]
                     known.entry = {**known.entry, **line.body["entry"]}
                     known.last_seen = line.at
             elif line.kind in ("close", "drop"):
                 self.opens.pop(line.record, None)
+                self.unshown.pop(line.record, None)
             elif line.kind == "begin":
                 self.begin = line.body
 

@@ -21,7 +21,7 @@ from django.db import connection
 
 from relay import journal
 from relay.models import JournalCheckpoint
-from relay.recorder import version
+from relay.close_record import version
 from relay.shipper import leases
 from relay.shipper.recovery import lost
 from relay.shipper.segments import JournalReader, Peek, Position, journals
@@ -62,6 +62,8 @@ class Shipper:
         self._readers: dict[str, JournalReader] = {}
         self._sweep_at = 0.0
         self._lease_at = 0.0
+        self._began = time.time()
+        self._orphans_ended = False
         self._lock = -1
 
     # the loop
@@ -159,6 +161,8 @@ class Shipper:
             self._lease_at = now + leases.RENEW_SECONDS
             leases.renew(self.instance)
             self.state.lost += leases.end_expired(self.instance, version(), self.root)
+        if not count and not self._orphans_ended:
+            self._end_orphans()
         self.state.last_error = ""
         return count
 
@@ -180,6 +184,15 @@ class Shipper:
         for reader in self._readers.values():
             reader.adopt()
         _sweep_unfinished(self.root)
+
+    def _end_orphans(self) -> None:
+        """Once, when all was read: open rows of this instance that no journal knows, for theirs was lost."""
+        open_here = {record for reader in self._readers.values() for record in reader.opens}
+        reason = "the journal that knew of the request is gone"
+        self.state.lost += leases.end_open_rows(
+            self.instance, reason, version(), self.root, open_here, before=self._began
+        )
+        self._orphans_ended = True
 
     def _ship_lines(self) -> int:
         peeks: list[tuple[JournalReader, Peek]] = []
@@ -203,8 +216,7 @@ class Shipper:
             self.state.damaged += peek.damaged
             self.state.dropped += sum(line.kind == "drop" for line in peek.lines)
         for reader, record in shown:
-            if record in reader.opens:
-                reader.opens[record].shown = True
+            reader.unshown.pop(record, None)
         self.state.shipped += count
         # A batch that only went to the next segment, or past damage, was work too: there may be more behind it.
         return count or len(peeks)
@@ -217,6 +229,7 @@ class Shipper:
         for reader, peek in peeks:
             ended.update(line.record for line in peek.lines if line.kind in ("close", "drop"))
             items += [item for line in peek.lines if (item := item_of(line)) is not None]
+            items += _left_out(reader, peek)
             if peek.damaged:
                 items.append(_damage(reader, peek))
         at_end = {reader.name: peek.at_end for reader, peek in peeks}
@@ -225,17 +238,17 @@ class Shipper:
             for line in peek.lines:
                 if line.kind == "live" and line.record not in ended:
                     known = reader.opens.get(line.record)
-                    lives[line.record] = Item([{**(known.entry if known else {}), **line.body["entry"]}])
+                    lives[line.record] = Item([{**(known.entry if known else {}), **line.body["entry"]}], passing=True)
                     shown.append((reader, line.record))
         due = time.time() - SHOW_AFTER_SECONDS
         for reader in self._readers.values():
             if reader.dead or not at_end.get(reader.name, True):
                 continue
-            for record, known in reader.opens.items():
+            for record, known in reader.unshown.items():
                 if known.at > due:
                     break  # opened in order
-                if not known.shown and record not in ended and record not in lives:
-                    lives[record] = Item([known.entry])
+                if record not in ended and record not in lives:
+                    lives[record] = Item([known.entry], passing=True)
                     shown.append((reader, record))
         return [*items, *lives.values()], shown
 
@@ -255,6 +268,19 @@ class Shipper:
         self.state.lost += len(left)
         self.state.adopted += 1
         return len(left)
+
+
+def _left_out(reader: JournalReader, peek: Peek) -> list[Item]:
+    """Endings left out over the quota of requests that have a row already: it must not stay open."""
+    items = []
+    for line in peek.lines:
+        known = reader.opens.get(line.record) if line.kind == "drop" else None
+        if known is not None and line.record not in reader.unshown:
+            evidence = {"kind": line.body.get("outcome"), "notes": ["left-out-over-quota"]}
+            items.append(
+                Item([{**known.entry, "outcome": line.body.get("outcome"), "evidence": evidence}], [], line.raw)
+            )
+    return items
 
 
 def _damage(reader: JournalReader, peek: Peek) -> Item:

@@ -41,6 +41,7 @@ class Item:
     entries: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     raw: bytes = b""
+    passing: bool = False  # of an open request: what it says is said again, so a refusal is counted and no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def store(items: Sequence[Item], places: Iterable[Place], root: Path) -> int:
             refused: list[tuple[Item, str]] = []
             _store_some(items, refused)
             for item, why in refused:
+                if item.passing:
+                    continue
                 _store_some([_report(item, why, root)], [])
             _move(places)
     except DatabaseError as error:

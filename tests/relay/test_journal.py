@@ -78,7 +78,7 @@ def test_over_the_quota_a_normal_completion_leaves_a_mark_and_an_abnormal_one_st
     made = Journal(tmp_path, quota=10_000)
     made.close("filler", line("close", "filler", text="x" * 12_000))
     made.open("good", line("open", "good"))
-    made.close("good", line("close", "good", text="y" * 500), droppable=True)
+    made.close("good", line("close", "good", text="y" * 500), "completed", droppable=True)
     made.open("bad", line("open", "bad"))
     made.close("bad", line("close", "bad", text="z" * 500))
     kinds = {(item["t"], item.get("id")) for item in lines(made.folder)}
@@ -98,9 +98,9 @@ def test_the_quota_counts_the_journals_of_all_processes_and_ends_when_they_are_s
     other.mkdir()
     (other / "000001.jsonl").write_bytes(b"x" * 20_000)
     made = Journal(tmp_path, quota=10_000)
-    made.close("a", line("close", "a"), droppable=True)
+    made.close("a", line("close", "a"), "completed", droppable=True)
     (other / "000001.jsonl").unlink()
-    made.close("b", line("close", "b"), droppable=True)
+    made.close("b", line("close", "b"), "completed", droppable=True)
     assert [(item["t"], item["id"]) for item in lines(made.folder)[1:]] == [("drop", "a"), ("close", "b")]
     made.shut()
 

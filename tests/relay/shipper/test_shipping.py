@@ -305,3 +305,35 @@ def test_siblings_end_the_open_rows_of_an_instance_that_fell_silent(
         journal.instance(): None,
     }
     assert str(ErrorEvent.objects.get().id) == record
+
+
+def test_a_shown_request_whose_ending_was_left_out_does_not_stay_open(
+    shipper: Shipper, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = opened()
+    ship_all(shipper)
+    shipper.ship_once()
+    assert outcomes() == [None]
+    target = journal.current()
+    assert target is not None
+    target.quota = 1
+    ended(record=record)
+    ship_all(shipper)
+    assert outcomes() == ["completed"]
+
+
+def test_an_open_row_of_ours_that_no_journal_knows_is_ended_once_all_was_read(shipper: Shipper, at_once: None) -> None:
+    gone = opened()
+    ship_all(shipper)
+    shipper.ship_once()
+    shipper.release()
+    target = journal.current()
+    assert target is not None
+    (target.folder / "000001.jsonl").unlink()
+    still = opened()
+    later = Shipper()
+    ship_all(later)
+    later.ship_once()
+    later.release()
+    assert AuditEntry.objects.get(id=gone).outcome == "relay-lost"
+    assert not AuditEntry.objects.filter(id=still, outcome="relay-lost").exists()
