@@ -41,6 +41,7 @@ __all__ = [
     "load_now",
     "start_refresher",
     "stop_refresher",
+    "upstream_spec",
 ]
 
 POLL_SECONDS = 0.5
@@ -164,10 +165,11 @@ def _read() -> Snapshot:
 
 def _upstreams() -> dict[int, UpstreamSpec]:
     rows = models.Upstream.objects.filter(enabled=True).prefetch_related("credentials")
-    return {row.pk: _upstream(row) for row in rows}
+    return {row.pk: upstream_spec(row) for row in rows}
 
 
-def _upstream(row: models.Upstream) -> UpstreamSpec:
+def upstream_spec(row: models.Upstream) -> UpstreamSpec:
+    """The row as the request path knows it."""
     credentials = list(row.credentials.all())
     return UpstreamSpec(
         id=row.pk,

@@ -1,0 +1,10 @@
+"""The configuration in the Django admin. These classes only present: what a row may be is decided in relay/models.py.
+
+Invariant: no page ever shows a credential's secret, nor a client key but in the one answer that created it.
+"""
+
+from relay.admin.client_keys import ClientKeyAdmin
+from relay.admin.routes import RouteAdmin
+from relay.admin.upstreams import CredentialAdmin, UpstreamAdmin
+
+__all__ = ["ClientKeyAdmin", "CredentialAdmin", "RouteAdmin", "UpstreamAdmin"]
