@@ -6,6 +6,7 @@ was changed.
 
 import os
 import secrets
+import zlib
 from pathlib import Path
 
 
@@ -95,6 +96,11 @@ def data_dir(default: Path) -> Path:
     except OSError as error:
         raise SettingError(f"DATA_DIR {str(folder)!r} is not a folder we can write to: {error.strerror}.") from None
     return folder
+
+
+def instance(folder: Path) -> str:
+    """`INSTANCE`, or the host's name with a mark of the data folder: two gateways on one host are two instances."""
+    return text("INSTANCE") or f"{os.uname().nodename}-{zlib.crc32(os.fsencode(folder)) & 0xFFFF:04x}"
 
 
 def secret_key(folder: Path) -> str:

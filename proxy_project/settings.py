@@ -33,7 +33,7 @@ RELAY_CONFIG = env.text("RELAY_CONFIG")
 REDIS_URL = env.text("REDIS_URL")
 JOURNAL_QUOTA_BYTES = env.number("JOURNAL_QUOTA_BYTES", 1 << 30, 1 << 20, 1 << 50)
 JOURNAL_FSYNC = env.flag("JOURNAL_FSYNC")
-INSTANCE = env.text("INSTANCE", "")
+INSTANCE = env.instance(DATA_DIR)
 
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from relay.journal import LOCK, segment_name
+from relay.journal_writer import LOCK, segment_name
 
 ASIDE = "bad"  # the folder, beside the journals, for what was set aside
 CHUNK = 1 << 20

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.journal import LOCK, Journal, segment_name
+from relay.journal_writer import LOCK, Journal, segment_name
 from relay.shipper.segments import JournalReader, Position, parse
 
 
