@@ -36,6 +36,7 @@ __all__ = [
     "UpstreamSpec",
     "candidates",
     "cool",
+    "cool_after",
     "cooling_seconds",
     "current",
     "load_now",
@@ -67,11 +68,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """Until when (epoch seconds) a credential is sorted last, and why."""
+    """Until when something is sorted last, and why. `until` is by the caller's clock; what is shown, by the wall's."""
 
     until: float
     reason: str
-    since: float
+    shown_since: float
+    shown_until: float
 
 
 _snapshot = Snapshot()
@@ -100,17 +102,32 @@ def candidates(route: RouteSpec, protocol: str, now: float) -> list[Candidate]:
 def cool(credential_id: int | None, seconds: float, reason: str, now: float, *, upstream_id: int | None = None) -> None:
     """Sort a credential last until `now + seconds`, at most a minute; with `upstream_id` all of that upstream's.
 
-    A longer cooling that runs already stays. `reason` is shown on the credential: a few words without secrets.
+    A longer cooling that runs already stays. `reason` is shown on the credential: a few words without secrets. `now`
+    may be any clock, the event loop's for one, as long as `candidates` is given the same.
     """
     seconds = min(seconds, LONGEST_COOLING)
     if seconds <= 0:
         return
-    cooling = Cooling(now + seconds, reason, now)
+    wall = time.time()
+    cooling = Cooling(now + seconds, reason, wall, wall + seconds)
     for key in (("credential", credential_id), ("upstream", upstream_id)):
         if key[1] is not None:
             _keep_longer((key[0], key[1]), cooling)
     if credential_id is not None:
         _to_show[credential_id] = cooling
+
+
+def cool_after(candidate: Candidate, cause: Cause, reason: str, now: float, retry_after: float | None = None) -> None:
+    """Cool what an attempt used as its failure asks for: one credential, or the upstream that could not be reached."""
+    if candidate.credential.secret:
+        reason = reason.replace(candidate.credential.secret, "…")
+    cool(
+        candidate.credential.id,
+        cooling_seconds(cause, retry_after),
+        f"{cause}: {reason}" if reason else cause.value,
+        now,
+        upstream_id=candidate.upstream.id if cause in CONNECT_CAUSES or candidate.credential.id is None else None,
+    )
 
 
 def cooling_seconds(cause: Cause, retry_after: float | None = None) -> float:
@@ -298,9 +315,11 @@ def _show_cooling() -> None:
     """Write what credentials suffered since the last look, once for each, and forget coolings that are over."""
     while _to_show:
         pk, cooling = _to_show.popitem()
-        models.Credential.objects.note_failure(pk, cooling.reason, _moment(cooling.since), _moment(cooling.until))
+        models.Credential.objects.note_failure(
+            pk, cooling.reason, _moment(cooling.shown_since), _moment(cooling.shown_until)
+        )
     now = time.time()
-    for key in [key for key, cooling in list(_cooling.items()) if cooling.until < now]:
+    for key in [key for key, cooling in list(_cooling.items()) if cooling.shown_until < now]:
         _cooling.pop(key, None)
 
 

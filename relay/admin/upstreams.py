@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from relay import trial, validation
@@ -123,9 +123,7 @@ class CredentialAdmin(admin.ModelAdmin):
         if "_test" not in request.POST:
             return super().response_change(request, obj)
         self._test(request, [obj])
-        request.POST = request.POST.copy()  # type: ignore[assignment]
-        request.POST["_continue"] = "1"  # type: ignore[index]  # back to the same page
-        return super().response_change(request, obj)
+        return HttpResponseRedirect(request.path)
 
     def _test(self, request: HttpRequest, credentials: Iterable[Credential]) -> None:
         for credential in credentials:

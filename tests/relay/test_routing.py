@@ -97,6 +97,25 @@ def test_how_long_a_failure_cools(cause: Cause, retry_after: float | None, secon
     assert routing.cooling_seconds(cause, retry_after) == seconds
 
 
+@pytest.mark.parametrize(
+    ("cause", "tried_after"),
+    [(Cause.AUTH_REJECTED, [2, 3, 1]), (Cause.CONNECT_REFUSED, [3, 1, 2]), (Cause.HTTP_STATUS, [1, 2, 3])],
+)
+def test_a_failure_cools_the_credential_or_the_upstream_that_could_not_be_reached(
+    cause: Cause, tried_after: list[int]
+) -> None:
+    tried = route(upstream(1, "openai-chat", 1, 2), upstream(2, "openai-chat", 3))
+    routing.cool_after(routing.candidates(tried, "openai-chat", 0)[0], cause, "why", 0)
+    assert [credential for _, credential in order(routing.candidates(tried, "openai-chat", 1))] == tried_after
+
+
+def test_what_is_shown_of_a_failure_does_not_repeat_the_secret() -> None:
+    spec = UpstreamSpec(1, "u", "openai-chat", "http://u", credentials=(CredentialSpec(1, "c", "sk-hush"),))
+    (candidate,) = routing.candidates(route(spec), "openai-chat", 0)
+    routing.cool_after(candidate, Cause.AUTH_REJECTED, "Incorrect API key: sk-hush", 0)
+    assert routing._to_show[1].reason == "auth-rejected: Incorrect API key: …"
+
+
 # ---- from rows
 
 
@@ -228,7 +247,7 @@ def test_what_a_credential_suffered_is_shown_on_its_row_and_bumps_no_version() -
     credential = make_credential(make_upstream(), "a")
     routing.start_refresher()
     before = ConfigVersion.present()
-    routing.cool(credential.pk, 60, "401: no such key", time.time())
+    routing.cool(credential.pk, 60, "401: no such key", time.monotonic())
 
     def shown() -> bool:
         credential.refresh_from_db()
@@ -236,6 +255,7 @@ def test_what_a_credential_suffered_is_shown_on_its_row_and_bumps_no_version() -
 
     assert eventually(shown, 2.0)
     assert credential.cooling_until is not None and credential.cooling_until > timezone.now()
+    assert ("credential", credential.pk) in routing._cooling  # shown, and still cooling, by whatever clock
     assert ConfigVersion.present() == before
 
 
