@@ -337,3 +337,48 @@ def test_an_open_row_of_ours_that_no_journal_knows_is_ended_once_all_was_read(sh
     later.release()
     assert AuditEntry.objects.get(id=gone).outcome == "relay-lost"
     assert not AuditEntry.objects.filter(id=still, outcome="relay-lost").exists()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "relay.shipper.segments.JournalReader.advance",  # the rows are stored, and nothing else happened yet
+        "relay.shipper.segments.JournalReader._remove",  # a shipped segment is still there
+        "relay.shipper.storing._move",  # the rows are written, and not committed
+    ],
+)
+def test_a_shipper_that_is_killed_anywhere_stores_each_record_once(
+    shipper: Shipper, worker: Callable[[], Worker], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = worker()
+    one.do("__import__('relay.journal').journal.current().__setattr__('segment_bytes', 4000)")
+    one.do("[ended(PREMATURE) for _ in range(30)] and opened()")
+    one.kill()
+    with monkeypatch.context() as patch:
+        patch.setattr(where, _die)
+        with pytest.raises(KeyboardInterrupt):
+            ship_all(shipper)
+    shipper.release()
+    later = Shipper()
+    ship_all(later)
+    later.release()
+    assert sorted(map(str, outcomes())) == ["relay-lost"] + 30 * ["upstream-premature"]
+    assert ErrorEvent.objects.count() == 31
+
+
+def test_rotation_under_the_shippers_eyes_loses_nothing_and_frees_the_disk(
+    shipper: Shipper, worker: Callable[[], Worker], journal_folder: Path
+) -> None:
+    one = worker()
+    one.do("__import__('relay.journal').journal.current().__setattr__('segment_bytes', 3000)")
+    long = one.do("opened()")
+    for _ in range(10):
+        one.do("[ended() for _ in range(7)]")
+        ship_all(shipper)
+    (folder,) = journals(journal_folder)
+    assert len(list(folder.glob("*.jsonl"))) == 1
+    assert not folder.joinpath("000001.jsonl").exists()
+    one.kill()
+    ship_all(shipper)
+    assert AuditEntry.objects.filter(outcome="completed").count() == 70
+    assert AuditEntry.objects.get(id=long).outcome == "relay-lost"
