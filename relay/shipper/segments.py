@@ -91,11 +91,8 @@ class JournalReader:
 
         Segments are self-contained, so the current one up to that place is all there is to read again.
         """
-        numbers = self._numbers()
-        self.position = Position(numbers[0] if numbers else 1, 0)
-        if position is None or position.segment not in numbers:
-            later = [number for number in numbers if position is None or number > position.segment]
-            self.position = Position(later[0] if later else (position.segment + 1 if position else 1), 0)
+        self.go_to(position)
+        if position is None or self.position != position:
             return
         self.position = Position(position.segment, 0)
         while self.position < position:
@@ -105,6 +102,15 @@ class JournalReader:
             self.learn(peek.lines)
             self.position = peek.position
         self.position = position
+
+    def go_to(self, position: Position | None) -> None:
+        """That place, or the beginning of the first segment behind it that is still there."""
+        numbers = self._numbers()
+        if position is not None and position.segment in numbers:
+            self.position = position
+            return
+        later = [number for number in numbers if position is None or number > position.segment]
+        self.position = Position(later[0] if later else (position.segment + 1 if position else 1), 0)
 
     def peek(self, limit: int) -> Peek:
         """Up to `limit` lines from the current place on. Stays within one segment."""

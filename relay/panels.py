@@ -1,0 +1,70 @@
+"""What crosses the two log apps: which error event belongs to which audit entry, and how far behind the rows are.
+
+The apps name this module in their settings and know nothing of each other. A figure that cannot be had now is None:
+a page lacks a panel rather than failing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.urls import reverse
+
+from auditlog.models import AuditEntry
+from errorlog.models import ErrorEvent
+from relay import journal
+from relay.close_record import NO_REQUEST
+from relay.models import JournalCheckpoint
+from relay.shipper.segments import JournalReader, Position, journals
+
+
+def error_of_entry(request_id: str) -> dict[str, Any] | None:
+    """The error event of the same request: what the audit entry's page shows and links to."""
+    event = ErrorEvent.objects.filter(request_id=request_id).order_by("id").last() if _named(request_id) else None
+    if event is None:
+        return None
+    address = reverse("admin:errorlog_errorgroup_change", args=[event.group_id]) if event.group_id else ""
+    return {"id": str(event.id), "name": event.name, "message": event.message, "url": address}
+
+
+def entry_of_error(request_id: str) -> dict[str, Any] | None:
+    """The audit entry of the same request: what the error event's page shows and links to."""
+    entries = AuditEntry.objects.filter(request_id=request_id, direction="ingress").order_by("id")
+    entry = entries.last() if _named(request_id) else None
+    if entry is None:
+        return None
+    address = reverse("admin:auditlog_auditentry_change", args=[entry.pk])
+    return {"id": str(entry.pk), "outcome": entry.outcome, "cause": entry.cause, "url": address}
+
+
+def journal_lag() -> float | None:
+    """Seconds that the oldest line on this machine's disk has waited for its row; 0 when all are shipped."""
+    folders = journals(journal.root())
+    try:
+        places = {
+            row.journal: Position(row.segment, row.offset)
+            for row in JournalCheckpoint.objects.filter(journal__in=[folder.name for folder in folders], done=False)
+        }
+    except DatabaseError:
+        return None
+    waiting = []
+    for folder in folders:
+        reader = JournalReader(folder)
+        reader.go_to(places.get(folder.name))
+        try:
+            waiting += [line.at for line in reader.peek(1).lines]
+        finally:
+            reader.release()
+    return max(time.time() - min(waiting), 0.0) if waiting else 0.0
+
+
+def journal_dropped() -> int:
+    """Normal completions that this process left out of its journal over the quota."""
+    return journal.state().dropped
+
+
+def _named(request_id: str) -> bool:
+    """Whether it is one request's id: records made with no request at hand share one."""
+    return bool(request_id) and request_id != NO_REQUEST

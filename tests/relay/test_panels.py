@@ -1,0 +1,66 @@
+"""What crosses the logs: links between the two records of one request, and how far behind the rows are."""
+
+import time
+
+import orjson
+import pytest
+
+from relay import journal, panels
+from relay.shipper import Shipper
+from relay.shipper.segments import journals
+from tests.relay.shipper.records import PREMATURE, ended, entry_of
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("journal_folder")]
+
+
+def shipped() -> None:
+    shipper = Shipper()
+    while shipper.ship_once():
+        pass
+    shipper.release()
+
+
+def test_the_two_records_of_one_request_find_each_other() -> None:
+    bad, good = ended(PREMATURE), ended()
+    shipped()
+    event = panels.error_of_entry(entry_of(bad)["request_id"])
+    entry = panels.entry_of_error(entry_of(bad)["request_id"])
+    assert event is not None
+    assert entry is not None
+    assert (event["id"], event["name"]) == (bad, "StreamUpstreamPrematureClose")
+    assert (entry["id"], entry["outcome"]) == (bad, "upstream-premature")
+    assert event["url"].startswith("/admin/errorlog/errorgroup/")
+    assert entry["url"] == f"/admin/auditlog/auditentry/{bad}/change/"
+    assert panels.error_of_entry(entry_of(good)["request_id"]) is None
+
+
+@pytest.mark.parametrize("request_id", ["", "stream-close", "req_nobody"])
+def test_records_without_a_request_are_not_linked(request_id: str) -> None:
+    ended(PREMATURE, request_id="stream-close")
+    shipped()
+    assert panels.error_of_entry(request_id) is None
+    assert panels.entry_of_error(request_id) is None
+
+
+def test_lag_is_the_age_of_the_oldest_line_without_its_row() -> None:
+    assert panels.journal_lag() == 0.0
+    target = journal.current()
+    assert target is not None
+    shipped()
+    target.error(orjson.dumps({"t": "error", "id": "x", "at": time.time() - 40, "event": {"id": "x"}}))
+    ended()
+    lag = panels.journal_lag()
+    assert lag is not None
+    assert 40 <= lag < 50
+    shipped()
+    assert panels.journal_lag() == 0.0
+    assert len(journals(journal.root())) == 1
+
+
+def test_what_this_process_left_out_is_shown() -> None:
+    target = journal.current()
+    assert target is not None
+    target.quota = 1
+    before = panels.journal_dropped()
+    ended()
+    assert panels.journal_dropped() == before + 1
