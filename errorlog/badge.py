@@ -5,9 +5,18 @@ Server-rendered, so that it is right without a script; a database that is down c
 
 from typing import Any
 
+from django.db import Error
 from django.http import HttpRequest
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """Template context: `errorlog_unread` for staff, nothing for anybody else."""
-    return {}
+    user = getattr(request, "user", None)
+    if user is None or not user.is_staff:
+        return {}
+    from errorlog.models import unread_by  # settings name this module before the apps are loaded
+
+    try:
+        return {"errorlog_unread": unread_by(user)}
+    except Error:
+        return {}

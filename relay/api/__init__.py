@@ -1,0 +1,1 @@
+"""The client API: Ninja routers, one file a protocol."""

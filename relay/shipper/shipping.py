@@ -20,8 +20,8 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from relay import journal
-from relay.models import JournalCheckpoint
 from relay.close_record import version
+from relay.models import JournalCheckpoint
 from relay.shipper import leases
 from relay.shipper.recovery import lost
 from relay.shipper.segments import JournalReader, Peek, Position, journals

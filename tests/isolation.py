@@ -1,4 +1,4 @@
-"""What every test shares. Before Django is loaded DATA_DIR becomes a temporary folder: no developer's data is reached."""
+"""A pytest plugin, loaded before Django: DATA_DIR becomes a temporary folder, so no test can reach a developer's data."""
 
 import os
 import shutil

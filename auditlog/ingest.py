@@ -1,0 +1,60 @@
+"""From entry dicts to rows: an upsert by id inside the caller's transaction. A closed row is never reopened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import models, transaction
+
+from auditlog.models import AuditEntry
+
+COLUMNS = {field.name: field for field in AuditEntry._meta.fields}
+CHANGING = [name for name in COLUMNS if name != "id"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """How many rows were made or changed, and how many entries said nothing new."""
+
+    stored: int
+    duplicates: int
+
+
+def store_entries(entries: Sequence[Mapping[str, Any]]) -> StoreResult:
+    """Stores `entries` in order: open, live, close. What comes after a close is dropped."""
+    merged: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        known = merged.get(str(entry["id"]), {})
+        if known.get("outcome") is None:
+            merged[str(entry["id"])] = known | dict(entry)
+    if not merged:
+        return StoreResult(0, len(entries))
+    with transaction.atomic():
+        existing = {str(row.id): row for row in AuditEntry.objects.filter(id__in=merged)}
+        made, changed = [], []
+        for key, entry in merged.items():
+            row = existing.get(key)
+            if row is None:
+                made.append(_filled(AuditEntry(id=key), entry))
+            elif row.outcome is None:
+                changed.append(_filled(row, entry))
+        AuditEntry.objects.bulk_create(made)
+        if changed:
+            AuditEntry.objects.bulk_update(changed, CHANGING, batch_size=100)
+    return StoreResult(len(made) + len(changed), len(entries) - len(made) - len(changed))
+
+
+def _filled(row: AuditEntry, entry: Mapping[str, Any]) -> AuditEntry:
+    for name, value in entry.items():
+        field = COLUMNS.get(name)
+        if field is None or name == "id":
+            continue
+        if name == "time":
+            value = datetime.fromtimestamp(float(value), UTC)
+        elif isinstance(field, models.CharField) and isinstance(value, str):
+            value = value[: field.max_length]
+        setattr(row, name, value)
+    return row

@@ -1,0 +1,137 @@
+"""What every adapter does: build the request to the upstream, and read what an error answer says.
+
+An adapter knows addresses, headers and error bodies of one kind of upstream; the bytes of its stream are relay.wire's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import httpx
+import orjson
+
+from relay.ending import Cause
+from relay.routing import CredentialSpec, UpstreamSpec
+
+# Hop-by-hop, ours to decide, or the client's own secret: never sent on. Everything else is the client's to say.
+DROPPED_HEADERS = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade proxy-connection"
+    b" host content-length content-encoding accept-encoding expect authorization x-api-key x-goog-api-key cookie"
+    b" forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-real-ip x-request-id".split()
+)
+# What the upstream says to the client about retrying and limits, and about the body.
+PASSED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-", b"retry-after", b"openai-", b"anthropic-")
+PASSED_HEADERS = frozenset({b"x-should-retry", b"content-type", b"content-language"})
+REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"cf-ray")
+QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "quota_exceeded", "billing_error"})
+
+
+class Adapter:
+    """One kind of upstream. Subclasses say how the credential is shown."""
+
+    protocol = ""
+
+    def __init__(self) -> None:
+        self._urls: dict[tuple[str, str], httpx.URL] = {}
+
+    def credential_headers(self, credential: CredentialSpec) -> list[tuple[bytes, bytes]]:
+        """The headers that carry the secret."""
+        raise NotImplementedError
+
+    def url(self, upstream: UpstreamSpec, path: str, query: str) -> httpx.URL:
+        """`base_url` and the client's path less its version prefix."""
+        key = (upstream.base_url, f"{path}?{query}" if query else path)
+        url = self._urls.get(key)
+        if url is None:
+            if len(self._urls) > 1000:  # paths with ids in them are without number
+                self._urls.clear()
+            tail = path.removeprefix("/v1beta").removeprefix("/v1")
+            url = self._urls[key] = httpx.URL(upstream.base_url.rstrip("/") + tail + (f"?{query}" if query else ""))
+        return url
+
+    def request(
+        self,
+        upstream: UpstreamSpec,
+        credential: CredentialSpec,
+        method: str,
+        path: str,
+        query: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        fresh: bool,
+    ) -> httpx.Request:
+        """The request to `upstream`: the client's headers less what is not its to send, and the credential."""
+        url = self.url(upstream, path, query)
+        sent = [(name, value) for name, value in headers if name not in DROPPED_HEADERS]
+        sent.append((b"host", url.netloc))
+        sent.append((b"accept-encoding", b"identity"))
+        sent += self.credential_headers(credential)
+        if body or method in ("POST", "PUT", "PATCH"):
+            sent.append((b"content-length", b"%d" % len(body)))
+        extensions = {
+            "timeout": {"connect": upstream.connect_timeout},
+            "proxy": upstream.proxy or None,
+            "ca_bundle": upstream.ca_bundle or None,
+            "fresh": fresh,
+        }
+        request = httpx.Request(method, url, headers=sent, extensions=extensions)
+        request.stream = httpx.ByteStream(body)
+        request._content = body
+        return request
+
+
+def passed_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """The upstream's headers that belong to the client, cleaned of what HTTP forbids in a value."""
+    passed = []
+    for name, value in raw:
+        lower = name.lower()
+        if lower in PASSED_HEADERS or lower.startswith(PASSED_PREFIXES):
+            passed.append((lower.decode("latin-1"), clean(value)))
+    return passed
+
+
+def clean(value: bytes) -> str:
+    """A header value without control characters: those are refused by servers and would kill the answer."""
+    return "".join(char if char >= " " and char != "\x7f" else " " for char in value.decode("latin-1"))
+
+
+def upstream_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The upstream's own id of the request, for evidence."""
+    found = {name.lower(): value for name, value in raw if name.lower() in REQUEST_ID_HEADERS}
+    for name in REQUEST_ID_HEADERS:
+        if name in found:
+            return clean(found[name])[:256]
+    return None
+
+
+def error_code(body: bytes) -> tuple[str | None, str]:
+    """The code and the message in a JSON error body of any dialect; (None, "") when it has none."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None, ""
+    if isinstance(parsed, list) and parsed:  # Gemini answers with a list when it meant to stream
+        parsed = parsed[0]
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    if isinstance(error, str):
+        return None, error
+    if not isinstance(error, dict):
+        return None, ""
+    code = next((error[key] for key in ("code", "status", "type") if isinstance(error.get(key), str)), None)
+    message = error.get("message")
+    return code, message if isinstance(message, str) else ""
+
+
+def cause_of_status(status: int, code: str | None) -> Cause:
+    """What an upstream's error status means."""
+    if 300 <= status < 400:
+        return Cause.REDIRECTED
+    if status == 402 or code in QUOTA_CODES:
+        return Cause.QUOTA_EXHAUSTED
+    if status in (401, 403):
+        return Cause.AUTH_REJECTED
+    if status == 429:
+        return Cause.RATE_LIMITED
+    if status == 529:
+        return Cause.OVERLOADED
+    return Cause.HTTP_STATUS

@@ -1,0 +1,42 @@
+"""Who asks: the client key, from whichever header the caller's protocol uses. No query, no thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from relay import routing
+from relay.ending import Cause
+from relay.refusal import Refusal
+from relay.snapshot import ClientKeySpec
+
+
+class ClientKeyAuth:
+    """Ninja's auth callable: `request.auth` becomes the `ClientKeySpec`.
+
+    Raises:
+        Refusal: no key, or one that is unknown, switched off or expired.
+    """
+
+    openapi_security_schema: dict[str, Any] | None = {"type": "http", "scheme": "bearer"}
+
+    async def __call__(self, request: HttpRequest) -> ClientKeySpec:
+        secret = secret_of(request)
+        if not secret:
+            raise Refusal(
+                Cause.BAD_KEY, "no client key came with the request: send Authorization: Bearer …, or x-api-key"
+            )
+        key = routing.current().key_for(secret)
+        if key is None:
+            raise Refusal(Cause.BAD_KEY, "this client key is not known, switched off or expired")
+        request.exchange.client_key = key.label  # type: ignore[attr-defined]
+        return key
+
+
+def secret_of(request: HttpRequest) -> str:
+    """The key in the request's headers, or an empty string."""
+    authorization = request.META.get("HTTP_AUTHORIZATION", "")
+    if authorization[:7].lower() == "bearer ":
+        return authorization[7:].strip()
+    return request.META.get("HTTP_X_API_KEY", "") or request.META.get("HTTP_X_GOOG_API_KEY", "")

@@ -1,0 +1,265 @@
+"""The lean ASGI handler of client paths, and the one place where an exchange ends.
+
+It reads the body under our limit, calls the Ninja view, sends what the view returns and counts what was sent, and its
+`finally` calls `exchange.finish_once()`, whatever happened: completion, cancellation because the client left, shutdown,
+our own bug. Paths that are no client's go to Django.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import Resolver404, resolve
+
+from errorlog.capture import inside_exchange
+from relay.ending import Cause, Outcome, Phase
+from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
+from relay.refusal import Refusal, dialect_of_path, refuse
+from relay.server.protocol import EXTENSION, ClientConnection
+from relay.watchdog import Watchdog
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+CLIENT_PREFIXES = ("/v1/", "/v1beta/")
+STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class ClientGone(Exception):
+    """The client left while its request was being read, and nothing else says how."""
+
+
+class Delivery:
+    """The client's side of one exchange: sends, counts, and answers the watchdog."""
+
+    def __init__(self, scope: dict[str, Any], send: Send) -> None:
+        self.send = send
+        self.connection: ClientConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
+        self.exchange: Exchange | None = None
+        self.busy = False
+        self.pending: set[asyncio.Task[None]] = set()
+
+    @property
+    def gone(self) -> bool:
+        return self.exchange is not None and self.exchange.client_close is not None
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        exchange = self.exchange
+        assert exchange is not None
+        if exchange.headers_sent:
+            return
+        exchange.headers_sent = True
+        self.busy = True
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        self.busy = False
+        if not self.gone:
+            exchange.client_status = status
+
+    async def body(self, data: bytes, more: bool) -> None:
+        exchange = self.exchange
+        assert exchange is not None
+        exchange.writing_since = exchange.loop.time()
+        self.busy = True
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+        self.busy = False
+        if not self.gone and data:
+            exchange.sent(len(data))
+        exchange.writing_since = None
+
+    def heartbeat(self, frame: bytes) -> None:
+        """Sends a heartbeat, and the early 200 before it, unless something is being sent already."""
+        if not self.busy and not self.gone and not self.blocked_for(0.0):
+            task = asyncio.ensure_future(self._heartbeat(frame))
+            self.pending.add(task)
+            task.add_done_callback(self.pending.discard)
+
+    async def _heartbeat(self, frame: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None or exchange.verdict is not None or self.busy:
+            return
+        if not exchange.headers_sent:
+            exchange.committed = True
+            await self.start(200, [*STREAM_HEADERS, (b"x-request-id", exchange.request_id.encode())])
+        if frame:
+            self.busy = True
+            await self.send({"type": "http.response.body", "body": frame, "more_body": True})
+            self.busy = False
+            now = exchange.loop.time()
+            exchange.heartbeats += 1
+            exchange.first_heartbeat = exchange.first_heartbeat or now
+            exchange.last_heartbeat = now
+
+    def abort(self) -> None:
+        """Cuts the connection: the one honest end of a body that cannot say that it is broken."""
+        if self.connection is not None:
+            self.connection.watcher = None
+            self.connection.transport.abort()
+
+    def blocked_for(self, now: float) -> float:
+        if self.connection is None or self.connection.blocked_since is None:
+            return 0.0
+        return max(now - self.connection.blocked_since, 1e-9)
+
+    def snapshot(self) -> ClientClose | None:
+        return self.connection.snapshot() if self.connection is not None else None
+
+
+class RelayHandler:
+    """ASGI: client paths to the gateway, everything else to `django`."""
+
+    draining = False
+
+    def __init__(self, django: Any) -> None:
+        self.django = django
+        self.watchdog: Watchdog | None = None
+        self.views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(CLIENT_PREFIXES):
+            await self.relay(scope, receive, send)
+        else:
+            await self.django(scope, receive, send)
+
+    async def relay(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One request of a client, from receipt to ending."""
+        if self.watchdog is None:
+            self.watchdog = Watchdog()
+            self.watchdog.start()
+        delivery = Delivery(scope, send)
+        exchange = delivery.exchange = Exchange(scope["method"], scope["path"], delivery)
+        token = inside_exchange.set(True)
+        watcher: asyncio.Task[None] | None = None
+        try:
+            self._introduce(exchange, scope)
+            try:
+                if delivery.connection is not None:
+                    delivery.connection.watcher = exchange.client_left
+                    if delivery.connection.close is not None:
+                        exchange.client_left(delivery.connection.close)
+                body = await self._read(exchange, scope, receive)
+                if delivery.connection is not None:
+                    delivery.connection.resume_reading()
+                else:
+                    watcher = asyncio.ensure_future(_watch(receive, exchange))
+                exchange.enter(Phase.ROUTING)
+                if self.draining:
+                    raise Refusal(Cause.DRAINING, "the gateway is shutting down; ask again")
+                response = await self._view(exchange, scope, body)
+            except Refusal as refusal:
+                response = refuse(exchange, refusal, dialect_of_path(scope["path"]))
+            await self._deliver(exchange, delivery, response)
+        except asyncio.CancelledError:
+            self._cancelled(exchange, delivery)
+        except ClientGone:
+            exchange.note(Cause.REQUEST_INCOMPLETE)
+        except Exception as error:  # noqa: BLE001 - our bug is an ending like any other
+            await self._failed(exchange, delivery, error)
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+            if delivery.connection is not None:
+                delivery.connection.watcher = None
+            exchange.finish_once()
+            inside_exchange.reset(token)
+
+    def _introduce(self, exchange: Exchange, scope: dict[str, Any]) -> None:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                text = value.decode("latin-1")
+                exchange.client_request_id = text if CLIENT_REQUEST_ID.match(text) else None
+            elif name == b"user-agent":
+                exchange.user_agent = value.decode("latin-1")[:500]
+        if scope.get("client"):
+            exchange.peer = scope["client"][0]
+
+    async def _read(self, exchange: Exchange, scope: dict[str, Any], receive: Receive) -> bytes:
+        limit = settings.MAX_BODY_BYTES
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise Refusal(Cause.BODY_TOO_LARGE, f"the body has {int(value)} bytes; the limit is {limit}")
+        parts: list[bytes] = []
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            exchange.request_bytes += len(part)
+            if exchange.request_bytes > limit:
+                raise Refusal(Cause.BODY_TOO_LARGE, f"the body is larger than the limit of {limit} bytes")
+            parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _view(self, exchange: Exchange, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
+        request = ASGIRequest(scope, BytesIO(body))
+        request._body = body  # type: ignore[attr-defined]
+        request.exchange = exchange  # type: ignore[attr-defined]
+        view = self.views.get(scope["path"])
+        if view is not None:
+            return await view(request)
+        try:
+            match = resolve(scope["path"])
+        except Resolver404:
+            raise Refusal(Cause.NO_ROUTE, f"there is nothing at {scope['path']}") from None
+        if not match.kwargs and not match.args:
+            self.views[scope["path"]] = match.func
+        return await match.func(request, *match.args, **match.kwargs)
+
+    async def _deliver(self, exchange: Exchange, delivery: Delivery, response: HttpResponseBase) -> None:
+        headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+        headers.append((b"x-request-id", exchange.request_id.encode()))
+        if isinstance(response, StreamingHttpResponse):
+            await delivery.start(response.status_code, headers)
+            async with aclosing(response._iterator) as blocks:  # type: ignore[attr-defined]
+                async for block in blocks:
+                    await delivery.body(block, True)
+            if not delivery.gone:
+                await delivery.body(b"", False)
+            return
+        assert isinstance(response, HttpResponse)
+        content = response.content
+        headers.append((b"content-length", b"%d" % len(content)))
+        await delivery.start(response.status_code, headers)
+        await delivery.body(content, False)
+        if not delivery.gone and not exchange.occurrences:
+            exchange.finish = exchange.finish or Outcome.COMPLETED
+            exchange.sent_terminal = True
+
+    def _cancelled(self, exchange: Exchange, delivery: Delivery) -> None:
+        """The client left, or we stopped it where nobody could be told: while writing to a client that does not read."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        if exchange.client_close is None:
+            if exchange.interrupt is None and not exchange.occurrences:
+                exchange.note(Cause.DRAIN_DEADLINE if self.draining else Cause.UNKNOWN)
+            delivery.abort()
+
+    async def _failed(self, exchange: Exchange, delivery: Delivery, error: Exception) -> None:
+        exchange.stack = "".join(traceback.format_exception(error))
+        exhausted = isinstance(error, MemoryError) or getattr(error, "errno", None) in (23, 24)
+        cause = Cause.RELAY_EXHAUSTED if exhausted else Cause.BUG
+        exchange.note(cause, f"{type(error).__name__}: {error}")
+        if exchange.headers_sent:
+            delivery.abort()
+            return
+        refusal = Refusal(cause, "the gateway failed; its operators were told")
+        await self._deliver(exchange, delivery, refuse(exchange, refusal, dialect_of_path(exchange.path), noted=True))
+
+
+async def _watch(receive: Receive, exchange: Exchange) -> None:
+    """Without our protocol class (daphne) only the fact of leaving is known, not its kind."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.client_left(ClientClose(how="", cause=Cause.UNKNOWN))

@@ -1,0 +1,140 @@
+"""How the client's connection really closed: uvicorn's httptools protocol, with eyes.
+
+Plain ASGI tells the application only that the client is gone. This subclass sees FIN, reset and write errors, takes a
+snapshot of the socket at whichever comes first, and tells the one watcher of the connection. It leans on internals of
+uvicorn 0.54.0 (`cycle`, `flow`, `pipeline`), which is pinned for it; tests/relay/server/test_protocol.py pins each fact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from relay.ending import Cause
+from relay.exchange import ClientClose
+
+EXTENSION = "epitaph.connection"
+USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the client has vanished
+TCP_RTT, TCP_TOTAL_RETRANS, TCP_NOTSENT = 68, 100, 144  # offsets in struct tcp_info (linux/tcp.h)
+
+
+class ClientConnection:
+    """One TCP connection of a client. `watcher` is called once, when the connection ends."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self.loop = loop
+        self.watcher: Callable[[ClientClose], None] | None = None
+        self.close: ClientClose | None = None
+        self.blocked_since: float | None = None
+        self.resume_reading: Callable[[], None] = transport.resume_reading
+        sock = transport.get_extra_info("socket")
+        if (
+            sock is not None
+            and sock.family in (socket.AF_INET, socket.AF_INET6)
+            and hasattr(socket, "TCP_USER_TIMEOUT")
+        ):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+    def ended(self, how: str, cause: Cause, write_errno: str = "") -> None:
+        """The connection ended. The first sign counts."""
+        if self.close is not None:
+            return
+        self.close = self.snapshot(how, cause, write_errno)
+        if self.watcher is not None:
+            self.watcher(self.close)
+
+    def blocked_for(self, now: float) -> float:
+        """Seconds for which writing has been blocked."""
+        return 0.0 if self.blocked_since is None else now - self.blocked_since
+
+    def snapshot(self, how: str = "", cause: Cause = Cause.UNKNOWN, write_errno: str = "") -> ClientClose:
+        """What the kernel knows of the socket now."""
+        send_queue = not_sent = retransmits = None
+        rtt = None
+        sock = self.transport.get_extra_info("socket")
+        try:
+            descriptor = sock.fileno()
+            send_queue = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4))[0]
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+            rtt = struct.unpack_from("I", info, TCP_RTT)[0] / 1000
+            retransmits = struct.unpack_from("I", info, TCP_TOTAL_RETRANS)[0]
+            if len(info) >= TCP_NOTSENT + 4:
+                not_sent = struct.unpack_from("I", info, TCP_NOTSENT)[0]
+        except (OSError, AttributeError, struct.error):
+            pass  # the socket is gone, or this is no Linux: the fields stay unknown
+        return ClientClose(
+            how=how,
+            cause=cause,
+            write_buffer=self.transport.get_write_buffer_size(),
+            send_queue=send_queue,
+            not_sent=not_sent,
+            rtt_ms=rtt,
+            retransmits=retransmits,
+            blocked_for=self.blocked_for(self.loop.time()),
+            write_errno=write_errno,
+        )
+
+
+class WatchedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which also tells how the connection ended."""
+
+    connection: ClientConnection
+    active: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.connection = ClientConnection(transport, self.loop)
+        self.connection.resume_reading = self.flow.resume_reading
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self.connection}  # type: ignore[typeddict-item]
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def eof_received(self) -> None:
+        # connection_lost comes only when the write buffer has drained, which may be never: act now.
+        self._leave("fin", Cause.FIN)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        number = getattr(exc, "errno", None)
+        if exc is None:
+            self._leave("fin", Cause.FIN)
+        elif isinstance(exc, ConnectionResetError):
+            self._leave("reset", Cause.CLIENT_RESET)
+        elif number == errno.ETIMEDOUT or isinstance(exc, TimeoutError):
+            self._leave("timeout", Cause.TCP_TIMEOUT)
+        else:
+            name = errno.errorcode.get(number, type(exc).__name__) if number else type(exc).__name__
+            self._leave(name, Cause.UNDELIVERED, name)
+        super().connection_lost(exc)
+
+    def _leave(self, how: str, cause: Cause, write_errno: str = "") -> None:
+        self.pipeline.clear()  # what the client queued behind this request has nobody to read its answer
+        for cycle in (self.cycle, self.active):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+        self.connection.ended(how, cause, write_errno)
+
+    def pause_writing(self) -> None:
+        self.connection.blocked_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.connection.blocked_since = None
+        super().resume_writing()

@@ -1,0 +1,523 @@
+"""Runs one exchange: attempts until one gives content, then the stream, and an honest end.
+
+Before commitment a failed attempt goes on to the next candidate; after it, never. Whatever ended the upstream's side is
+noted here; what it means is decided in relay.ending alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from relay import routing
+from relay.adapters import ADAPTERS
+from relay.adapters.base import cause_of_status, error_code, passed_headers, upstream_request_id
+from relay.ending import CAUSES, TIMEOUTS, Cause, Outcome, Phase
+from relay.exchange import Attempt, Exchange
+from relay.refusal import Refusal, client_error, error_response
+from relay.snapshot import RouteSpec
+from relay.transport import TransportFailure, UpstreamTransport
+from relay.wire.events import Answer, Kind, MalformedBody
+from relay.wire.registry import Dialect
+from relay.wire.sse import OversizedEvent, SSEScanner
+
+HELD_SECONDS, HELD_BYTES = 5.0, 64 * 1024  # how long and how much of a stream's opening is held back
+WHOLE_LIMIT = 64 * 1024 * 1024
+ERROR_BODY_LIMIT, ERROR_BODY_SECONDS = 256 * 1024, 5.0
+LAST_ATTEMPT_AFTER = 60.0  # seconds after receipt
+DISCARD_GRACE = 0.5
+CONTENT = frozenset({Kind.CONTENT, Kind.REASONING, Kind.FINISH, Kind.TERMINAL, Kind.MALFORMED, Kind.OTHER})
+NOT_TRIED_AGAIN = frozenset({400, 404, 413, 422})
+_transports: dict[asyncio.AbstractEventLoop, UpstreamTransport] = {}
+
+
+def transport() -> UpstreamTransport:
+    """The one transport of this event loop."""
+    loop = asyncio.get_running_loop()
+    found = _transports.get(loop)
+    if found is None:
+        found = _transports[loop] = UpstreamTransport()
+    return found
+
+
+class AttemptFailed(Exception):
+    """One attempt gave nothing that the client could have been sent."""
+
+    def __init__(self, cause: Cause, detail: str, again: bool = True) -> None:
+        super().__init__(detail)
+        self.cause = cause
+        self.detail = detail
+        self.again = again
+        self.status: int | None = None  # what the client is told, when not the cause's own
+        self.body: bytes | None = None  # the upstream's own error, passed on as it came
+        self.headers: list[tuple[str, str]] = []
+        self.retry_after: float | None = None
+        self.at: float | None = None
+
+
+async def relay(
+    exchange: Exchange, request: HttpRequest, dialect: Dialect, route: RouteSpec, body: dict[str, Any]
+) -> HttpResponseBase:
+    """The answer to one request: a stream, a whole body, or what the last attempt said.
+
+    Raises:
+        Refusal: an operator switched off everything on the route, or no upstream speaks the protocol.
+    """
+    now = exchange.loop.time()
+    exchange.routed = now
+    candidates = [
+        item for item in routing.candidates(route, dialect.protocol, now) if item.upstream.protocol == dialect.protocol
+    ]
+    if not candidates:
+        raise Refusal(
+            Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {dialect.protocol} serves {exchange.model!r}"
+        )
+    payload = request.body
+    exchange.upstream_model = route.upstream_model or exchange.model
+    if route.upstream_model and route.upstream_model != exchange.model:
+        payload = orjson.dumps(body | {"model": route.upstream_model})
+    failure: AttemptFailed | None = None
+    tries = candidates[: route.max_attempts]
+    for number, candidate in enumerate(tries):
+        run = Run(exchange, request, dialect, candidate, payload)
+        for fresh in (False, True):
+            try:
+                return await run.attempt(fresh)
+            except AttemptFailed as failed:
+                failure = failed
+                run.failed(failed)
+                if not fresh and run.died_on_reused(failed):
+                    run.record.next = "retried on a new connection: the reused one had died"
+                    continue
+                break
+        assert failure is not None
+        if failure.cause in TIMEOUTS or CAUSES[failure.cause].outcome is Outcome.UPSTREAM_ERROR:
+            _cool(candidate, failure, exchange)
+        why = _no_more(exchange, failure, number + 1 < len(tries))
+        run.record.next = why or "tried the next"
+        if why:
+            break
+    assert failure is not None
+    return _told(exchange, dialect, failure)
+
+
+def _no_more(exchange: Exchange, failure: AttemptFailed, more: bool) -> str:
+    if not failure.again:
+        return "not tried again: another would have failed alike"
+    if exchange.committed:
+        return "not tried again: the client had been answered"
+    if exchange.loop.time() - exchange.received > LAST_ATTEMPT_AFTER:
+        return "not tried again: too late"
+    return "" if more else "not tried again: no candidate left"
+
+
+def _cool(candidate: routing.Candidate, failure: AttemptFailed, exchange: Exchange) -> None:
+    routing.cool_after(candidate, failure.cause, failure.detail, exchange.loop.time(), failure.retry_after)
+
+
+def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpResponseBase:
+    """What the client gets when every attempt failed."""
+    exchange.note(failure.cause, failure.detail, failure.at)
+    error = client_error(exchange, failure.cause, failure.detail, failure.status)
+    if exchange.headers_sent:
+        frame = dialect.error_frame(error, exchange.answer or Answer())
+        return StreamingHttpResponse(_one(frame), content_type="text/event-stream")
+    if failure.body is not None:
+        response = HttpResponse(failure.body, status=error.status, content_type="application/json")
+    else:
+        response = error_response(failure.cause, error, dialect)
+    for name, value in failure.headers:
+        if name != "content-type":
+            response[name] = value
+    return response
+
+
+async def _one(frame: bytes) -> AsyncIterator[bytes]:
+    yield frame
+
+
+class Run:
+    """One candidate's attempt at one exchange."""
+
+    def __init__(
+        self, exchange: Exchange, request: HttpRequest, dialect: Dialect, candidate: routing.Candidate, payload: bytes
+    ) -> None:
+        self.exchange = exchange
+        self.request = request
+        self.dialect = dialect
+        self.upstream = candidate.upstream
+        self.credential = candidate.credential
+        self.payload = payload
+        self.record: Attempt
+        self.reader: Any = None
+        self.scanner = SSEScanner()
+        self.body: Any = None
+        self.ended = False  # the answer's end, or its failure, was seen in the stream
+
+    def failed(self, failure: AttemptFailed) -> None:
+        """Writes the failure into the attempt's record."""
+        record = self.record
+        record.ended = self.exchange.loop.time()
+        record.cause, record.outcome, record.detail = failure.cause, CAUSES[failure.cause].outcome, failure.detail
+
+    def died_on_reused(self, failure: AttemptFailed) -> bool:
+        return (
+            bool(self.record.reused)
+            and failure.cause in (Cause.EOF, Cause.RESET, Cause.REQUEST_WRITE_FAILED)
+            and self.record.status is None
+            and not self.exchange.committed
+        )
+
+    async def attempt(self, fresh: bool) -> HttpResponseBase:
+        """The response of this candidate.
+
+        Raises:
+            AttemptFailed: nothing of it can be sent to the client.
+        """
+        exchange = self.exchange
+        self.record = exchange.begin_attempt(self.upstream, self.credential)
+        self.reader = self.dialect.reader()
+        exchange.answer = self.reader.answer
+        try:
+            response = await self._ask(fresh)
+            self.body = response.stream
+            if response.status_code >= 300:
+                await self._refused(response)
+            if exchange.stream:
+                return await self._open_stream(response)
+            return await self._whole(response)
+        except TransportFailure as error:
+            self._connection(error.connection)
+            raise AttemptFailed(
+                error.cause, error.detail, again=not (self.record.status and not exchange.stream)
+            ) from None
+        except asyncio.CancelledError:
+            stop = exchange.take_interrupt()
+            if self.body is not None:
+                await self.body.aclose()
+            if stop is None:
+                raise
+            failure = AttemptFailed(stop.cause, stop.detail, again=stop.cause in TIMEOUTS)
+            failure.at = stop.at + exchange.received
+            raise failure from None
+        except AttemptFailed:
+            if self.body is not None:
+                await self.body.aclose()
+            raise
+
+    async def _ask(self, fresh: bool) -> httpx.Response:
+        exchange = self.exchange
+        scope = self.request.scope  # type: ignore[attr-defined]
+        sent = ADAPTERS[self.upstream.protocol].request(
+            self.upstream,
+            self.credential,
+            self.request.method or "POST",
+            scope["path"],
+            scope["query_string"].decode("latin-1"),
+            scope["headers"],
+            self.payload,
+            fresh,
+        )
+        exchange.begin_read()
+        response = await transport().handle_async_request(sent)
+        exchange.enter(Phase.WAITING)
+        exchange.upstream_headers = exchange.loop.time()
+        self.record.status = response.status_code
+        self.record.upstream_request_id = upstream_request_id(response.headers.raw)
+        self._connection(response.extensions.get("connection"))
+        return response
+
+    def _connection(self, facts: Any) -> None:
+        if facts is not None:
+            record = self.record
+            record.reused = facts.reused
+            record.connect_start, record.connected = facts.connect_start, facts.connected
+            record.request_sent = facts.request_sent
+
+    async def _refused(self, response: httpx.Response) -> None:
+        """An error status: the upstream's own words, bounded in size and time."""
+        status = response.status_code
+        body, size = b"", 0
+        try:
+            async with asyncio.timeout(ERROR_BODY_SECONDS):
+                while chunk := await self.body.read():
+                    size += len(chunk)
+                    body += chunk[: max(ERROR_BODY_LIMIT - len(body), 0)]
+                    if size > ERROR_BODY_LIMIT * 16:
+                        break
+        except (TimeoutError, TransportFailure):
+            pass
+        secret = self.credential.secret.encode()
+        if secret and secret in body:
+            body = body.replace(secret, b"[redacted]")
+        code, message = error_code(body)
+        cause = cause_of_status(status, code)
+        excerpt = body[:2000].decode("utf-8", "replace")
+        self.exchange.upstream_excerpt = {"size": size, "excerpt": excerpt}
+        self.record.error_code = code
+        detail = f"HTTP {status}" + (f": {message[:500]}" if message else "")
+        failure = AttemptFailed(cause, detail, again=status not in NOT_TRIED_AGAIN and status >= 400)
+        failure.headers = passed_headers(response.headers.raw)
+        failure.retry_after = _seconds(response.headers.get("retry-after"))
+        if cause not in (Cause.AUTH_REJECTED, Cause.REDIRECTED):
+            failure.status = status
+            if code is not None or message:
+                failure.body = body
+        raise failure
+
+    async def _whole(self, response: httpx.Response) -> HttpResponse:
+        exchange = self.exchange
+        parts: list[bytes] = []
+        while True:
+            exchange.begin_read()
+            chunk = await self.body.read()
+            exchange.upstream_sent(len(chunk))
+            if not chunk:
+                break
+            parts.append(chunk)
+            if exchange.upstream_bytes > WHOLE_LIMIT:
+                raise AttemptFailed(
+                    Cause.OVERSIZED_EVENT, f"the answer is larger than {WHOLE_LIMIT} bytes", again=False
+                )
+        body = b"".join(parts)
+        self._read_whole(body)
+        await self.body.aclose()
+        answer = HttpResponse(body, status=response.status_code)
+        for name, value in passed_headers(response.headers.raw):
+            answer[name] = value
+        if "content-type" not in response.headers:
+            answer["content-type"] = "application/json"
+        return answer
+
+    def _read_whole(self, body: bytes) -> None:
+        exchange, answer = self.exchange, self.reader.answer
+        try:
+            self.dialect.read_whole(body, answer)
+        except MalformedBody as error:
+            raise AttemptFailed(Cause.MALFORMED_EVENT, str(error) or "the answer is not JSON", again=False) from None
+        if answer.failure is not None:
+            raise self._in_band(answer)
+        exchange.first_event = exchange.loop.time()
+        exchange.terminal_event = exchange.first_event
+        self._learn_finish()
+        exchange.enter(Phase.FINISHING)
+
+    def _in_band(self, answer: Answer) -> AttemptFailed:
+        said = answer.failure
+        assert said is not None
+        self.record.error_code = said.code or said.type
+        failure = AttemptFailed(Cause.ERROR_EVENT, self._scrubbed(said.message))
+        failure.status = said.status
+        return failure
+
+    def _scrubbed(self, text: str) -> str:
+        secret = self.credential.secret
+        return text.replace(secret, "[redacted]") if secret else text
+
+    def _learn_finish(self) -> None:
+        answer = self.reader.answer
+        if answer.finish is not None:
+            self.exchange.finish = Outcome(answer.finish)
+        elif answer.terminal:
+            self.exchange.finish = Outcome.COMPLETED
+        self.exchange.finish_reason = answer.finish_reason or ""
+
+    async def _open_stream(self, response: httpx.Response) -> HttpResponseBase:
+        """Reads until the first content; then the client gets its 200."""
+        held: list[bytes] = []
+        deadline = self.exchange.loop.time() + HELD_SECONDS
+        size = 0
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline if held else None):
+                    chunk = await self._read()
+            except TimeoutError:
+                break
+            if not held and not self.exchange.upstream_chunks > 1 and chunk.lstrip()[:1] in (b"{", b"<", b"["):
+                return await self._not_a_stream(chunk)
+            block, content = self._take(chunk) if chunk else self._end()
+            if self.reader.answer.failure is not None:
+                raise self._in_band(self.reader.answer)
+            if block:
+                held.append(block)
+                size += len(block)
+            if not chunk and not self.ended:
+                raise AttemptFailed(Cause.EOF, "the body ended before the first content")
+            if content or self.ended or size > HELD_BYTES:
+                break
+        self.exchange.committed = True
+        stream = StreamingHttpResponse(self._stream(b"".join(held)), content_type="text/event-stream; charset=utf-8")
+        for name, value in passed_headers(response.headers.raw):
+            if name != "content-type":
+                stream[name] = value
+        stream["Cache-Control"] = "no-cache"
+        stream["X-Accel-Buffering"] = "no"
+        return stream
+
+    async def _not_a_stream(self, first: bytes) -> HttpResponseBase:
+        """The body is believed, not the header: JSON for a stream becomes a stream; anything else is refused."""
+        parts = [first]
+        while chunk := await self._read():
+            parts.append(chunk)
+            if self.exchange.upstream_bytes > WHOLE_LIMIT:
+                break
+        body = b"".join(parts)
+        try:
+            self._read_whole(body)
+        except AttemptFailed as failure:
+            if failure.cause is Cause.MALFORMED_EVENT:
+                raise AttemptFailed(Cause.NOT_A_STREAM, "the answer is neither an event stream nor JSON") from None
+            raise
+        self.exchange.committed = True
+        self.exchange.block_terminal = True
+        stream = self.dialect.whole_to_stream(body)
+        return StreamingHttpResponse(_one(stream), content_type="text/event-stream; charset=utf-8")
+
+    async def _read(self) -> bytes:
+        self.exchange.begin_read()
+        chunk = await self.body.read()
+        self.exchange.upstream_sent(len(chunk))
+        return chunk
+
+    def _take(self, chunk: bytes) -> tuple[bytes, bool]:
+        """The bytes of the events that `chunk` completes, up to the end of the answer, and whether they hold content."""
+        exchange = self.exchange
+        now = exchange.last_upstream_byte or exchange.loop.time()
+        oversized: OversizedEvent | None = None
+        try:
+            frames = self.scanner.feed(chunk)
+        except OversizedEvent as error:
+            frames, oversized = error.frames, error
+        raws: list[bytes] = []
+        content = False
+        for frame in frames:
+            mark = self.reader.read(frame)
+            kind = mark.kind
+            if self.ended:
+                continue  # after the end: counted by the reader, not relayed
+            raws.append(frame.raw)
+            if kind is Kind.PING:
+                continue
+            exchange.event(mark.name, len(frame.raw), now)
+            exchange.block_event = mark.name
+            if kind in CONTENT:
+                content = True
+                exchange.last_content = now
+            if kind is Kind.ERROR:
+                self.ended = True
+            elif self.reader.answer.terminal:
+                self._terminal(now)
+            elif kind is Kind.FINISH:
+                self._learn_finish()
+        if oversized is not None:
+            exchange.note(Cause.OVERSIZED_EVENT, str(oversized))
+            self.ended = True
+        return (raws[0] if len(raws) == 1 else b"".join(raws)), content
+
+    def _terminal(self, now: float) -> None:
+        exchange = self.exchange
+        self.ended = True
+        exchange.terminal_event = now
+        exchange.enter(Phase.FINISHING)
+        self._learn_finish()
+        exchange.block_terminal = self.reader.answer.failure is None
+
+    def _end(self) -> tuple[bytes, bool]:
+        """A clean end of the body: a last event without its blank line still counts; finish evidence is enough."""
+        exchange, answer = self.exchange, self.reader.answer
+        block = b""
+        frame = self.scanner.close()
+        if frame is not None and not self.ended:
+            exchange.notes.add("unterminated-last-event")
+            mark = self.reader.read(frame)
+            exchange.event(mark.name, len(frame.raw), exchange.loop.time())
+            exchange.block_event = mark.name
+            block = frame.raw
+            if mark.kind is Kind.ERROR:
+                self.ended = True
+            elif answer.terminal:
+                self._terminal(exchange.loop.time())
+            elif mark.kind is Kind.FINISH:
+                self._learn_finish()
+        if not self.ended and answer.finish is not None:
+            block += self._finish_without_marker()
+        return block, bool(block)
+
+    def _finish_without_marker(self) -> bytes:
+        exchange = self.exchange
+        exchange.notes.add("no-done-marker")
+        self._terminal(exchange.loop.time())
+        if self.dialect.end:
+            exchange.block_event = self.dialect.end_name
+        return self.dialect.end
+
+    async def _stream(self, held: bytes) -> AsyncIterator[bytes]:
+        """The rest of the stream, and its end."""
+        exchange = self.exchange
+        try:
+            if held:
+                yield held
+            while not self.ended:
+                chunk = await self._read()
+                block, _ = self._take(chunk) if chunk else self._end()
+                if block:
+                    yield block
+                if not chunk and not self.ended:
+                    yield self._broken(Cause.EOF, "the body ended without it")
+            self._note_in_band()
+        except TransportFailure as error:
+            yield self._broken(error.cause, error.detail)
+        except asyncio.CancelledError:
+            stop = exchange.take_interrupt()
+            if stop is None:
+                raise
+            for block in self._after_stop(stop.cause, stop.detail, stop.at + exchange.received):
+                yield block
+        finally:
+            if self.reader.answer.terminal:
+                self.body.discard(DISCARD_GRACE)
+            else:
+                await self.body.aclose()
+
+    def _after_stop(self, cause: Cause, detail: str, at: float) -> list[bytes]:
+        """We stopped it. What had already come is the client's, and may even hold the end."""
+        blocks = []
+        rest = self.body.read_nowait()
+        if rest:
+            self.exchange.upstream_sent(len(rest))
+            block, _ = self._take(rest)
+            if block:
+                blocks.append(block)
+        if not self.ended and self.exchange.finish is not None:
+            blocks.append(self._finish_without_marker() or b": end\n\n")
+        elif not self.ended:
+            blocks.append(self._broken(cause, detail, at))
+        self._note_in_band()
+        return blocks
+
+    def _note_in_band(self) -> None:
+        failure = self.reader.answer.failure
+        if failure is not None:
+            self.record.error_code = failure.code or failure.type
+            self.exchange.note(Cause.ERROR_EVENT, self._scrubbed(failure.message))
+
+    def _broken(self, cause: Cause, detail: str, at: float | None = None) -> bytes:
+        """Notes why, and gives the error event that tells the client."""
+        self.exchange.note(cause, detail, at)
+        self.exchange.block_event = "error"
+        self.ended = True
+        error = client_error(self.exchange, cause, f"the stream ended early: {detail}")
+        return self.dialect.error_frame(error, self.reader.answer)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return float(retry_after) if retry_after else None
+    except ValueError:
+        return None

@@ -1,0 +1,95 @@
+"""One timer for all streams of a process: timeouts, heartbeats, early commitment, `live` lines, and the loop's own lag.
+
+Nothing is scheduled per chunk or per stream; each tick walks the exchanges that have not ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from relay import recorder
+from relay.ending import Cause, Phase
+from relay.evidence import entry_of
+from relay.exchange import LIVE, Exchange
+
+TICK = 0.25  # seconds
+HEARTBEAT_EVERY = 15.0
+LIVE_EVERY = 5.0
+FINISH_SILENCE = 5.0  # silence after finish evidence that ends the answer
+log = logging.getLogger(__name__)
+
+
+class Watchdog:
+    """Walks the live exchanges of its event loop four times a second."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.due = self.loop.time()
+
+    def start(self) -> None:
+        self.due = self.loop.time() + TICK
+        self.loop.call_at(self.due, self._tick)
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        lag = max(now - self.due, 0.0)
+        for exchange in list(LIVE):
+            if exchange.loop is not self.loop:
+                continue
+            try:
+                self._look(exchange, now, lag)
+            except Exception:
+                log.exception("the watchdog could not look after %s", exchange.request_id)
+        self.due = now + TICK
+        self.loop.call_at(self.due, self._tick)
+
+    def _look(self, exchange: Exchange, now: float, lag: float) -> None:
+        if lag > 0.05:
+            exchange.loop_lag = max(exchange.loop_lag, lag)
+            exchange.wait_lag += lag
+        if now >= exchange.next_live:
+            exchange.next_live = now + LIVE_EVERY
+            recorder.record_live(
+                exchange.record_id, exchange.received_at + (now - exchange.received), entry_of(exchange)
+            )
+        upstream = exchange.upstream
+        if upstream is None or exchange.client is None:
+            return
+        blocked = exchange.client.blocked_for(now)
+        if blocked > upstream.write_timeout:
+            exchange.stop(Cause.WRITE_TIMEOUT, f"the client read nothing for {blocked:.1f} s", blocked)
+        elif exchange.reading_since is not None and not blocked:
+            self._times(exchange, now)
+            self._heartbeat(exchange, now)
+
+    def _times(self, exchange: Exchange, now: float) -> None:
+        upstream = exchange.upstream
+        assert exchange.reading_since is not None
+        silent = now - exchange.reading_since
+        if upstream.total_timeout and now - exchange.received > upstream.total_timeout:
+            exchange.stop(
+                Cause.TOTAL_TIMEOUT, f"it took longer than {upstream.total_timeout:g} s", now - exchange.received
+            )
+        elif exchange.first_upstream_byte is None:
+            if silent > upstream.first_byte_timeout:
+                exchange.stop(Cause.FIRST_BYTE_TIMEOUT, f"no byte for {silent:.1f} s", silent)
+        elif exchange.finish is not None and silent > FINISH_SILENCE:
+            exchange.stop(Cause.EOF, "finish-silence", silent)
+        elif silent > upstream.idle_timeout:
+            exchange.stop(Cause.IDLE_TIMEOUT, f"no byte for {silent:.1f} s", silent)
+        else:
+            content = exchange.last_content or exchange.first_upstream_byte
+            if now - content > upstream.stalled_timeout:
+                exchange.stop(Cause.STALLED, f"no content for {now - content:.1f} s", now - content)
+
+    def _heartbeat(self, exchange: Exchange, now: float) -> None:
+        if not exchange.stream or exchange.client is None:
+            return
+        last = max(exchange.last_client_write or 0.0, exchange.last_heartbeat or 0.0)
+        if exchange.headers_sent:
+            if exchange.heartbeat_frame and now - (last or exchange.received) >= HEARTBEAT_EVERY:
+                exchange.client.heartbeat(exchange.heartbeat_frame)
+        elif exchange.upstream.commit_after and exchange.phase in (Phase.CONNECTING, Phase.WAITING):
+            if now - exchange.received >= exchange.upstream.commit_after:
+                exchange.client.heartbeat(exchange.heartbeat_frame)

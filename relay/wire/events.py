@@ -1,0 +1,207 @@
+"""The vocabulary between readers and the relay: what an event was, and what an answer has told so far."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+
+class Kind(StrEnum):
+    """What one upstream event means for the relay."""
+
+    OPENING = "opening"  # says that an answer began, nothing of it yet
+    CONTENT = "content"
+    REASONING = "reasoning"
+    USAGE = "usage"
+    FINISH = "finish"  # finish evidence: the answer is whole, though more (usage) may follow
+    TERMINAL = "terminal"  # a marker: nothing of the answer follows
+    ERROR = "error"
+    PING = "ping"
+    OTHER = "other"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An event's kind, and its name as evidence shows it."""
+
+    kind: Kind
+    name: str
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens, as the upstream counted them; None where it did not say."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    reasoning: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFailure:
+    """What an in-band error said; `status` is the HTTP status it stands for, when known."""
+
+    message: str
+    code: str | None = None
+    type: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientError:
+    """An error of ours, before it is put into a protocol's words."""
+
+    status: int
+    code: str
+    message: str
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What routing and the record need of a request's body."""
+
+    model: str | None
+    stream: bool
+    variant_hash: str
+
+
+class BadField(Exception):
+    """A field of the request has the wrong type; the text names it and what was expected."""
+
+
+class MalformedBody(Exception):
+    """A whole answer that cannot be read."""
+
+
+class Answer:
+    """What a reader has learnt of one answer."""
+
+    __slots__ = (
+        "event_count",
+        "events_after_terminal",
+        "failure",
+        "finish",
+        "finish_reason",
+        "had_reasoning",
+        "notes",
+        "response_id",
+        "sequence_number",
+        "terminal",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.response_id: str | None = None
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.finish_reason: str | None = None
+        self.terminal = False
+        self.failure: UpstreamFailure | None = None
+        self.had_reasoning = False
+        self.event_count = 0
+        self.events_after_terminal = 0
+        self.sequence_number = -1
+        self.notes: set[str] = set()
+
+    def ends(self, reason: Any, completed: frozenset[str]) -> None:
+        """A finish reason came: a known good one completes the answer; any other one, kept verbatim, shortened it."""
+        text = reason if isinstance(reason, str) else str(reason)
+        self.finish_reason = text[:200]
+        self.finish = "completed" if text in completed else "incomplete"
+
+
+STATUS_OF_CODE = {
+    "overloaded_error": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "invalid_request_error": 400,
+    "billing_error": 402,
+    "timeout_error": 504,
+    "server_error": 500,
+    "api_error": 500,
+}
+
+
+def failure_of(error: Any) -> UpstreamFailure:
+    """The failure in an error object of any dialect (or a bare text)."""
+    if not isinstance(error, dict):
+        return UpstreamFailure(str(error)[:4000])
+    message = error.get("message")
+    code, kind = error.get("code"), error.get("type")
+    status = next((item for item in (code, error.get("status")) if isinstance(item, int) and 400 <= item < 600), None)
+    words = [word for word in (code, kind) if isinstance(word, str)]
+    if status is None:
+        status = next((STATUS_OF_CODE[word] for word in words if word in STATUS_OF_CODE), None)
+    return UpstreamFailure(
+        (message if isinstance(message, str) else orjson.dumps(error).decode())[:4000],
+        str(code)[:200] if isinstance(code, str | int) else None,
+        kind[:200] if isinstance(kind, str) else None,
+        status,
+    )
+
+
+def decoded(data: bytes) -> dict[str, Any] | None:
+    """The JSON object of an event, or None when it is none."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def whole(body: bytes) -> dict[str, Any]:
+    """The JSON object of a whole answer.
+
+    Raises:
+        MalformedBody: it is none.
+    """
+    value = decoded(body)
+    if value is None:
+        raise MalformedBody("the answer is not a JSON object")
+    return value
+
+
+def count(source: Any, *names: str) -> int | None:
+    """A token count under a path of names; None when it is missing or no number."""
+    for name in names:
+        source = source.get(name) if isinstance(source, dict) else None
+    return source if isinstance(source, int) and not isinstance(source, bool) and 0 <= source < 1 << 62 else None
+
+
+def request_facts(body: dict[str, Any], instructions: Any) -> RequestFacts:
+    """Model, stream and variant hash of a request's body.
+
+    Raises:
+        BadField: `model` is no text, or `stream` no boolean.
+    """
+    model, stream = body.get("model"), body.get("stream")
+    if model is not None and not isinstance(model, str):
+        raise BadField(f"model is {type(model).__name__}; expected a string")
+    if stream is not None and not isinstance(stream, bool):
+        raise BadField(f"stream is {type(stream).__name__}; expected true or false")
+    said = (
+        instructions if isinstance(instructions, str) else orjson.dumps(instructions).decode() if instructions else ""
+    )
+    digest = hashlib.sha256(said.encode("utf-8", "replace") + b"\0" + orjson.dumps(body.get("tools") or []))
+    return RequestFacts(model, bool(stream), digest.hexdigest()[:12])
+
+
+def sse(data: dict[str, Any], event: str = "") -> bytes:
+    """One event's bytes."""
+    head = f"event: {event}\n".encode() if event else b""
+    return head + b"data: " + orjson.dumps(data) + b"\n\n"

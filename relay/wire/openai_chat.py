@@ -1,0 +1,173 @@
+"""OpenAI chat completions: `data:`-only events, finish evidence on every choice, then `[DONE]` (docs/protocols)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.wire.events import (
+    Answer,
+    ClientError,
+    Kind,
+    Mark,
+    RequestFacts,
+    Usage,
+    count,
+    decoded,
+    failure_of,
+    request_facts,
+    sse,
+    whole,
+)
+from relay.wire.sse import Frame
+
+TAG, PROTOCOL = "chat", "openai-chat"
+HEARTBEAT, END, END_NAME = b": keep-alive\n\n", b"data: [DONE]\n\n", "[DONE]"
+COMPLETED = frozenset({"stop", "tool_calls", "function_call"})
+PING, DONE, MALFORMED = Mark(Kind.PING, "comment"), Mark(Kind.TERMINAL, "[DONE]"), Mark(Kind.MALFORMED, "malformed")
+OPENING, DELTA, REASONING = Mark(Kind.OPENING, "delta"), Mark(Kind.CONTENT, "delta"), Mark(Kind.REASONING, "delta")
+USAGE, FINISH, ERROR, OTHER = (
+    Mark(Kind.USAGE, "usage"),
+    Mark(Kind.FINISH, "delta"),
+    Mark(Kind.ERROR, "error"),
+    Mark(Kind.OTHER, "other"),
+)
+
+
+class Reader:
+    """Taps a stream of chat completion chunks. Never raises."""
+
+    def __init__(self) -> None:
+        self.answer = Answer()
+        self._choices: set[int] = set()
+        self._finished: dict[int, str] = {}
+
+    def read(self, frame: Frame) -> Mark:
+        if frame.comment_only:
+            return PING
+        answer = self.answer
+        answer.event_count += 1
+        if answer.terminal or answer.failure:
+            answer.events_after_terminal += 1
+            answer.notes.add("events_after_terminal")
+        if frame.data.strip() == b"[DONE]":
+            if answer.finish is None:
+                answer.notes.add("finish-reason-missing")
+            answer.terminal = answer.failure is None
+            return DONE
+        body = decoded(frame.data)
+        if frame.event == "error" or (body is not None and body.get("error")):
+            if answer.failure is None and not answer.terminal:
+                said = body.get("error", body) if body is not None else frame.data.decode("utf-8", "replace")
+                answer.failure = failure_of(said)
+            return ERROR
+        if body is None:
+            answer.notes.add("malformed-event")
+            return MALFORMED
+        return self._chunk(body)
+
+    def _chunk(self, body: dict[str, Any]) -> Mark:
+        answer = self.answer
+        if answer.response_id is None and isinstance(body.get("id"), str):
+            answer.response_id = body["id"]
+        usage = body.get("usage")
+        if isinstance(usage, dict):
+            answer.usage = usage_of(usage)
+        choices = body.get("choices")
+        if not isinstance(choices, list):
+            return OTHER
+        if not choices:
+            return USAGE if usage else OPENING
+        mark = OPENING
+        for choice in choices:
+            if isinstance(choice, dict):
+                mark = self._choice(choice, mark)
+        if self._finished and self._choices <= self._finished.keys() and answer.finish is None:
+            shortened = next((reason for reason in self._finished.values() if reason not in COMPLETED), None)
+            answer.ends(shortened or next(iter(self._finished.values())), COMPLETED)
+            return FINISH
+        return mark
+
+    def _choice(self, choice: dict[str, Any], mark: Mark) -> Mark:
+        index = choice.get("index")
+        index = index if isinstance(index, int) else 0
+        self._choices.add(index)
+        if choice.get("finish_reason"):
+            self._finished[index] = str(choice["finish_reason"])
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            return DELTA if choice.get("text") else mark
+        if delta.get("reasoning_content") or delta.get("reasoning"):
+            self.answer.had_reasoning = True
+            return REASONING
+        held = delta.keys() - {"role", "reasoning_content", "reasoning"}
+        return DELTA if any(delta[name] not in (None, "") for name in held) else mark
+
+
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """Chat's words for tokens."""
+    return Usage(
+        count(usage, "prompt_tokens"),
+        count(usage, "completion_tokens"),
+        count(usage, "prompt_tokens_details", "cached_tokens"),
+        count(usage, "completion_tokens_details", "reasoning_tokens"),
+        count(usage, "total_tokens"),
+    )
+
+
+def read_whole(body: bytes, answer: Answer) -> None:
+    """A chat completion that was not streamed. Raises MalformedBody."""
+    value = whole(body)
+    if value.get("error"):
+        answer.failure = failure_of(value["error"])
+        return
+    answer.response_id = value["id"] if isinstance(value.get("id"), str) else None
+    if isinstance(value.get("usage"), dict):
+        answer.usage = usage_of(value["usage"])
+    answer.event_count = 1
+    answer.terminal = True
+    choices = value.get("choices")
+    reasons = (
+        [item.get("finish_reason") for item in choices if isinstance(item, dict)] if isinstance(choices, list) else []
+    )
+    reasons = [reason for reason in reasons if reason]
+    if reasons:
+        answer.ends(next((reason for reason in reasons if reason not in COMPLETED), reasons[0]), COMPLETED)
+    else:
+        answer.notes.add("finish-reason-missing")
+
+
+def whole_to_stream(body: bytes) -> bytes:
+    """A whole completion as the chunk stream that the client asked for."""
+    value = whole(body)
+    chunk = {name: value[name] for name in value if name not in ("choices", "usage", "object")}
+    chunk["object"] = "chat.completion.chunk"
+    choices = []
+    for choice in value.get("choices") or []:
+        delta = dict(choice.get("message") or {})
+        calls = delta.get("tool_calls")
+        if isinstance(calls, list):
+            delta["tool_calls"] = [{"index": index} | call for index, call in enumerate(calls)]
+        choices.append({"index": choice.get("index", 0), "delta": delta, "finish_reason": choice.get("finish_reason")})
+    frames = sse(chunk | {"choices": choices})
+    if value.get("usage"):
+        frames += sse(chunk | {"choices": [], "usage": value["usage"]})
+    return frames + END
+
+
+def error_body(error: ClientError) -> dict[str, Any]:
+    kind = error.type or ("invalid_request_error" if error.status < 500 and error.status != 429 else "server_error")
+    return {"error": {"message": error.message, "type": kind, "param": None, "code": error.code}}
+
+
+def error_frame(error: ClientError, answer: Answer) -> bytes:
+    return sse(error_body(error))
+
+
+def facts(body: dict[str, Any]) -> RequestFacts:
+    messages = body.get("messages")
+    said = (
+        [item for item in messages if isinstance(item, dict) and item.get("role") in ("system", "developer")]
+        if isinstance(messages, list)
+        else []
+    )
+    return request_facts(body, said)
