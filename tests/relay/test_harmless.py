@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from errorlog import redaction
 from relay import harmless as quick
 from relay import recorder
 from relay.harmless import harmless
@@ -45,6 +46,17 @@ def test_the_quick_look_is_never_less_strict_than_the_walk(evidence: dict[str, A
 def test_the_quick_look_sees_each_shape_of_secret(secret: str) -> None:
     line = {"t": "close", "id": "x", "at": 1.0, "entry": {"evidence": {"detail": secret}}}
     assert orjson.loads(recorder._looked_through(line)) == orjson.loads(recorder._walked(line))
+
+
+@settings(max_examples=300, deadline=None)
+@given(secret=st.from_regex(redaction._SHAPES), before=st.text(max_size=5), after=st.text(max_size=5))
+def test_whatever_redaction_would_change_is_seen(secret: str, before: str, after: str) -> None:
+    text = before + secret + after
+    assert redaction.redact_text(text) == text or not harmless({"detail": text})
+
+
+def test_no_field_of_ours_has_a_secret_name() -> None:
+    assert not quick.NAMES & redaction.SECRET_KEYS
 
 
 def test_the_record_of_a_healthy_stream_needs_no_walk() -> None:

@@ -175,8 +175,7 @@ def test_secrets_are_taken_out_of_normal_and_abnormal_endings_alike() -> None:
 def test_text_that_a_database_refuses_is_escaped() -> None:
     for given_verdict in (verdict(detail="a\0b"), Verdict(Outcome.COMPLETED, None, Phase.FINISHING, None)):
         line = closed(Ending(given_verdict, {"detail": "nul \0 and \ud800"}, {"model": "m\0", "user_agent": "\udfff"}))
-        text = orjson.dumps(line)
-        assert b"\\u0000" not in text
+        assert "\0" not in str(line["entry"].values())
         assert redaction.storable(line) == line
         assert "evidence-lost" not in line["entry"]["evidence"].get("notes", [])
 
