@@ -198,9 +198,7 @@ def test_no_damage_stops_the_reading_or_costs_an_undamaged_line(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(stops=st.lists(st.integers(1, 7), min_size=1, max_size=8))
-def test_stopping_anywhere_and_resuming_ships_each_line_once(
-    tmp_path_factory: pytest.TempPathFactory, stops: list[int]
-) -> None:
+def test_stopping_anywhere_and_resuming_ships_each_line_once(tmp_path_factory: pytest.TempPathFactory, stops: list[int]) -> None:
     folder = folder_with(tmp_path_factory.mktemp("journal"), BODY, BODY.replace(b'"r', b'"s'))
     records: list[str] = []
     position: Position | None = None

@@ -60,9 +60,7 @@ def test_nothing_is_shipped_twice_by_the_same_or_a_later_shipper(shipper: Shippe
     assert AuditEntry.objects.count() == ErrorEvent.objects.count() == 2
 
 
-def test_a_failure_behind_the_rows_takes_rows_and_place_back_together(
-    shipper: Shipper, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_behind_the_rows_takes_rows_and_place_back_together(shipper: Shipper, monkeypatch: pytest.MonkeyPatch) -> None:
     ended(PREMATURE)
     with monkeypatch.context() as patch:
 
@@ -77,9 +75,7 @@ def test_a_failure_behind_the_rows_takes_rows_and_place_back_together(
     assert AuditEntry.objects.count() == ErrorEvent.objects.count() == 1
 
 
-def test_a_request_open_for_long_has_a_row_that_live_lines_update_and_the_ending_closes(
-    shipper: Shipper, at_once: None
-) -> None:
+def test_a_request_open_for_long_has_a_row_that_live_lines_update_and_the_ending_closes(shipper: Shipper, at_once: None) -> None:
     record = opened()
     ship_all(shipper)
     shipper.ship_once()
@@ -140,9 +136,7 @@ def test_a_dead_processs_journal_is_removed_with_its_place(shipper: Shipper, wor
     assert JournalCheckpoint.objects.count() == 0
 
 
-def test_what_died_before_any_shipper_ran_is_shipped_by_the_first(
-    shipper: Shipper, worker: Callable[[], Worker]
-) -> None:
+def test_what_died_before_any_shipper_ran_is_shipped_by_the_first(shipper: Shipper, worker: Callable[[], Worker]) -> None:
     one = worker()
     for _ in range(3):
         one.do("ended()")
@@ -176,9 +170,7 @@ def _die(*args: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_poisoned_record_is_set_aside_and_reported_and_its_nine_neighbours_land(
-    shipper: Shipper, journal_folder: Path
-) -> None:
+def test_a_poisoned_record_is_set_aside_and_reported_and_its_nine_neighbours_land(shipper: Shipper, journal_folder: Path) -> None:
     good = [ended(PREMATURE) for _ in range(5)]
     target = journal.current()
     assert target is not None
