@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import models, transaction
+from django.db.models import F
 
-from auditlog.models import AuditEntry
+from auditlog.models import AuditEntry, RecordingState
 
 COLUMNS = {field.name: field for field in AuditEntry._meta.fields}
 CHANGING = [name for name in COLUMNS if name != "id"]
@@ -41,10 +42,25 @@ def store_entries(entries: Sequence[Mapping[str, Any]]) -> StoreResult:
                 made.append(_filled(AuditEntry(id=key), entry))
             elif row.outcome is None:
                 changed.append(_filled(row, entry))
+        made = _kept(made)
         AuditEntry.objects.bulk_create(made)
         if changed:
             AuditEntry.objects.bulk_update(changed, CHANGING, batch_size=100)
     return StoreResult(len(made) + len(changed), len(entries) - len(made) - len(changed))
+
+
+def _kept(rows: list[AuditEntry]) -> list[AuditEntry]:
+    """Those that the recording state lets in; what it leaves out is counted."""
+    state = RecordingState.current()
+    if not state.enabled or state.paused:
+        RecordingState.objects.filter(pk=1).update(dropped=F("dropped") + len(rows))
+        return []
+    if state.sampling >= 1:
+        return rows
+    # the record's own random bits decide, so that a replay decides the same
+    kept = [row for row in rows if row.outcome != "completed" or int(str(row.id)[-8:], 16) / 2**32 < state.sampling]
+    RecordingState.objects.filter(pk=1).update(sampled=F("sampled") + len(rows) - len(kept))
+    return kept
 
 
 def _filled(row: AuditEntry, entry: Mapping[str, Any]) -> AuditEntry:

@@ -2,6 +2,8 @@
 
 from django.db import models
 
+# A column that is null was not known; an empty text is a text. So text columns may be null here (DJ001).
+
 
 class AuditEntry(models.Model):
     """One request of a client (ingress), or what the relay asked of an upstream beyond that (egress)."""
@@ -59,3 +61,22 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id} {self.outcome or 'in flight'}"
+
+
+class RecordingState(models.Model):
+    """What is recorded: one row, obeyed by every process."""
+
+    enabled = models.BooleanField(default=True)
+    paused = models.BooleanField(default=False)
+    sampling = models.FloatField(default=1.0, help_text="Share of normal completions that is kept, 0 to 1.")
+    capacity = models.PositiveBigIntegerField(null=True, help_text="Most entries that are kept; none = no limit.")
+    dropped = models.PositiveBigIntegerField(default=0)
+    sampled = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return "recording" if self.enabled and not self.paused else "not recording"
+
+    @classmethod
+    def current(cls) -> "RecordingState":
+        """The one row, made when it is missing."""
+        return cls.objects.get_or_create(pk=1)[0]

@@ -73,5 +73,5 @@ class ErrorGroupAdmin(admin.ModelAdmin):
     @admin.action(description="Mark all read")
     def mark_all_read(self, request: HttpRequest, groups: QuerySet[ErrorGroup]) -> Any:
         last = ErrorEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first() or 0
-        ReadCursor.objects.update_or_create(user=request.user, defaults={"sequence": last})
+        ReadCursor.objects.update_or_create(reader=f"user:{request.user.pk}", defaults={"sequence": last})
         return HttpResponseRedirect(request.get_full_path())

@@ -17,6 +17,6 @@ def context(request: HttpRequest) -> dict[str, Any]:
     from errorlog.models import unread_by  # settings name this module before the apps are loaded
 
     try:
-        return {"errorlog_unread": unread_by(user)}
+        return {"errorlog_unread": unread_by(f"user:{user.pk}")}
     except Error:
         return {}

@@ -3,7 +3,6 @@
 Invariant: a group's count is the number of its events that were ever stored, whatever was pruned since.
 """
 
-from django.conf import settings
 from django.db import models
 
 
@@ -63,17 +62,17 @@ class ErrorEvent(models.Model):
 
 
 class ReadCursor(models.Model):
-    """How far one user has read, in arrival order. No row: nothing was read."""
+    """How far one reader (`user:<id>`, or `token`) has read, in arrival order. No row: nothing was read."""
 
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    reader = models.CharField(max_length=64, unique=True)
     sequence = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
-        return f"{self.user} has read up to {self.sequence}"
+        return f"{self.reader} has read up to {self.sequence}"
 
 
-def unread_by(user: object) -> int:
-    """How many events of no client's fault came since `user` last read."""
-    cursor = ReadCursor.objects.filter(user=user).values_list("sequence", flat=True).first() or 0
+def unread_by(reader: str) -> int:
+    """How many events of no client's fault came since `reader` last read."""
+    cursor = ReadCursor.objects.filter(reader=reader).values_list("sequence", flat=True).first() or 0
     events = ErrorEvent.objects.filter(sequence__gt=cursor, drill=False, group__isnull=False)
     return events.exclude(group__fault="client").count()

@@ -91,9 +91,7 @@ try:
         env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'epitaph.sqlite3'}"), conn_max_age=60, conn_health_checks=True
     )
 except (ValueError, dj_database_url.ParseError):
-    raise env.SettingError(
-        "DATABASE_URL cannot be read; expected sqlite:///file or postgres://user@host/name."
-    ) from None
+    raise env.SettingError("DATABASE_URL cannot be read; expected sqlite:///file or postgres://user@host/name.") from None
 if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
     # WAL lets pages read while the shipper writes; IMMEDIATE makes a second writer wait instead of failing halfway.
     DATABASES["default"]["OPTIONS"] = {

@@ -4,11 +4,13 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from proxy_project.management_api import api as management_api
 from proxy_project.operations import healthz, metrics, readyz
 from relay.api.client_api import api as client_api
 
 urlpatterns = [
     path("v1/", client_api.urls),
+    path("api/", management_api.urls),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),

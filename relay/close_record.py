@@ -24,9 +24,7 @@ CLIENT_LEFT_OUTCOMES = frozenset({Outcome.CLIENT_ABORT, Outcome.CLIENT_WRITE_FAI
 NORMAL_COMPLETIONS = frozenset({Outcome.COMPLETED, Outcome.INCOMPLETE})
 PLATFORM = f"{sys.platform} {platform.release()} python {platform.python_version()}"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
-NO_VERDICT = Verdict(
-    Outcome.RELAY_ERROR, Cause.BUG, Phase.RECEIVING, Fault.RELAY, "the ending was recorded without a verdict"
-)
+NO_VERDICT = Verdict(Outcome.RELAY_ERROR, Cause.BUG, Phase.RECEIVING, Fault.RELAY, "the ending was recorded without a verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _entry(
-    record: str, verdict: Verdict, evidence: Mapping[str, Any], known: Mapping[str, Any], now: float
-) -> dict[str, Any]:
+def _entry(record: str, verdict: Verdict, evidence: Mapping[str, Any], known: Mapping[str, Any], now: float) -> dict[str, Any]:
     request = known.get("request_id") or evidence.get("request_id")
     upstream_status = number(_first(known, evidence, "upstream_status"))
     client_status = number(_first(known, evidence, "client_status"))

@@ -43,13 +43,9 @@ OUTCOMES: dict[Outcome, OutcomeRule] = {
     Outcome.INCOMPLETE: OutcomeRule(),
     Outcome.REJECTED: OutcomeRule(),
     Outcome.CLIENT_ABORT: OutcomeRule("StreamClientAbort", "Client aborted stream"),
-    Outcome.CLIENT_WRITE_FAILED: OutcomeRule(
-        "StreamClientWriteFailed", "Client disconnected mid-stream (write failed)"
-    ),
+    Outcome.CLIENT_WRITE_FAILED: OutcomeRule("StreamClientWriteFailed", "Client disconnected mid-stream (write failed)"),
     Outcome.UPSTREAM_ERROR: OutcomeRule("StreamUpstreamError", "Upstream stream errored"),
-    Outcome.UPSTREAM_PREMATURE: OutcomeRule(
-        "StreamUpstreamPrematureClose", "Upstream stream closed before terminal event"
-    ),
+    Outcome.UPSTREAM_PREMATURE: OutcomeRule("StreamUpstreamPrematureClose", "Upstream stream closed before terminal event"),
     Outcome.RELAY_SHUTDOWN: OutcomeRule("StreamRelayShutdown", "Relay shut down mid-stream"),
     Outcome.RELAY_ERROR: OutcomeRule("StreamRelayError", "Relay failed mid-stream"),
     Outcome.RELAY_LOST: OutcomeRule("StreamRelayLost", "Relay process died mid-stream"),
@@ -299,9 +295,7 @@ def classify(facts: Facts) -> Verdict:
             contributing=tuple(item.cause for item in facts.occurrences),
         )
     if not facts.occurrences:
-        return Verdict(
-            Outcome.RELAY_ERROR, Cause.BUG, facts.phase, Fault.RELAY, "the relay ended it without a reason", ""
-        )
+        return Verdict(Outcome.RELAY_ERROR, Cause.BUG, facts.phase, Fault.RELAY, "the relay ended it without a reason", "")
     first = _first(facts.occurrences)
     contributing = tuple(dict.fromkeys(item.cause for item in facts.occurrences if item.cause is not first.cause))
     cause = first.cause

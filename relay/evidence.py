@@ -58,9 +58,7 @@ def evidence_of(exchange: Exchange, verdict: Verdict, in_flight: int) -> dict[st
             "timeline": _timeline(exchange, attempt),
             "gaps": _gaps(exchange),
             "heartbeats": _heartbeats(exchange),
-            "last_events": [
-                {"type": name, "size": size, "at": _ms(exchange, at)} for name, size, at in exchange.last_events
-            ]
+            "last_events": [{"type": name, "size": size, "at": _ms(exchange, at)} for name, size, at in exchange.last_events]
             or None,
             "notes": sorted(notes) or None,
             "contributing": [cause.value for cause in verdict.contributing] or None,

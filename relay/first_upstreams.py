@@ -97,8 +97,7 @@ def _route_missing(models: Iterable[str], names: list[str]) -> None:
         if not route.steps.exists():
             upstreams = {row.name: row for row in Upstream.objects.filter(name__in=names)}
             RouteUpstream.objects.bulk_create(
-                RouteUpstream(route=route, upstream=upstreams[name], position=position)
-                for position, name in enumerate(names, 1)
+                RouteUpstream(route=route, upstream=upstreams[name], position=position) for position, name in enumerate(names, 1)
             )
 
 

@@ -164,8 +164,7 @@ class Upstream(Configured):
         max_length=500,
         blank=True,
         validators=[validation.ca_bundle],
-        help_text="Absolute path, on every gateway machine, of a PEM file to trust instead of the system's. "
-        "Empty: the system's.",
+        help_text="Absolute path, on every gateway machine, of a PEM file to trust instead of the system's. Empty: the system's.",
     )
 
     class Meta:
@@ -198,9 +197,7 @@ class Upstream(Configured):
 class CredentialQuerySet(ConfiguredQuerySet):
     def note_failure(self, pk: int, text: str, at: datetime, cooling_until: datetime) -> None:
         """Show what a credential suffered. No configuration: no version is bumped."""
-        models.QuerySet.update(
-            self.filter(pk=pk), last_failure=text[:300], last_failure_at=at, cooling_until=cooling_until
-        )
+        models.QuerySet.update(self.filter(pk=pk), last_failure=text[:300], last_failure_at=at, cooling_until=cooling_until)
 
 
 class Credential(Configured):
@@ -212,9 +209,7 @@ class Credential(Configured):
     )
     sealed_secret = models.TextField(editable=False)
     secret_set_at = models.DateTimeField(default=timezone.now, editable=False)
-    enabled = models.BooleanField(
-        default=True, help_text="Switched off, it is not used. It is never switched off by itself."
-    )
+    enabled = models.BooleanField(default=True, help_text="Switched off, it is not used. It is never switched off by itself.")
     last_failure = models.CharField(max_length=300, blank=True, editable=False)
     last_failure_at = models.DateTimeField(null=True, editable=False)
     cooling_until = models.DateTimeField(null=True, editable=False)
@@ -321,7 +316,7 @@ class ClientKey(Configured):
         validators=[validation.model_globs],
         help_text="Model names or globs that this key may ask for, one a line. Empty: every routed model.",
     )
-    previous_digest = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 - unique
+    previous_digest = models.CharField(max_length=64, unique=True, null=True, editable=False)
     previous_hint = models.CharField(max_length=16, blank=True, editable=False)
     previous_expires_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -334,10 +329,7 @@ class ClientKey(Configured):
             models.CheckConstraint(condition=~Q(digest=""), name="client_key_has_a_digest"),
             models.CheckConstraint(
                 condition=Q(previous_digest=None, previous_expires_at=None)
-                | (
-                    Q(previous_digest__isnull=False, previous_expires_at__isnull=False)
-                    & ~Q(previous_digest=F("digest"))
-                ),
+                | (Q(previous_digest__isnull=False, previous_expires_at__isnull=False) & ~Q(previous_digest=F("digest"))),
                 name="client_key_earlier_key_has_an_end",
             ),
         ]

@@ -54,9 +54,7 @@ def refuse(exchange: Exchange, refusal: Refusal, dialect: Dialect, noted: bool =
 
 def error_response(cause: Cause, error: ClientError, dialect: Dialect) -> HttpResponse:
     """A JSON error in the caller's protocol, with `Proxy-Status` (RFC 9209) where the upstream failed."""
-    response = HttpResponse(
-        orjson.dumps(dialect.error_body(error)), status=error.status, content_type="application/json"
-    )
+    response = HttpResponse(orjson.dumps(dialect.error_body(error)), status=error.status, content_type="application/json")
     if OUTCOMES[CAUSES[cause].outcome].abnormal:
         details = "".join(char for char in error.message if " " <= char <= "~" and char not in '"\\')
         response["Proxy-Status"] = f'epitaph; error={_proxy_error(cause)}; details="{details[:200]}"'

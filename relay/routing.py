@@ -49,9 +49,7 @@ POLL_SECONDS = 0.5
 LONGEST_COOLING = 60.0
 CONNECT_COOLING = 5.0
 REFUSED_COOLING = 60.0
-CONNECT_CAUSES = frozenset(
-    {Cause.CONNECT_REFUSED, Cause.CONNECT_TIMEOUT, Cause.UNREACHABLE, Cause.DNS, Cause.TLS, Cause.PROXY}
-)
+CONNECT_CAUSES = frozenset({Cause.CONNECT_REFUSED, Cause.CONNECT_TIMEOUT, Cause.UNREACHABLE, Cause.DNS, Cause.TLS, Cause.PROXY})
 REFUSED_CAUSES = frozenset({Cause.AUTH_REJECTED, Cause.QUOTA_EXHAUSTED})  # neither is cured by trying again soon
 
 logger = logging.getLogger(__name__)
@@ -276,9 +274,7 @@ class Refresher(threading.Thread):
             _show_cooling()
         except (DatabaseError, InterfaceError) as error:
             if not self._away:
-                logger.warning(
-                    "The configuration cannot be read (%s); the last one stays in use.", type(error).__name__
-                )
+                logger.warning("The configuration cannot be read (%s); the last one stays in use.", type(error).__name__)
             self._away = True
             connection.close()
         except Exception:
@@ -315,9 +311,7 @@ def _show_cooling() -> None:
     """Write what credentials suffered since the last look, once for each, and forget coolings that are over."""
     while _to_show:
         pk, cooling = _to_show.popitem()
-        models.Credential.objects.note_failure(
-            pk, cooling.reason, _moment(cooling.shown_since), _moment(cooling.shown_until)
-        )
+        models.Credential.objects.note_failure(pk, cooling.reason, _moment(cooling.shown_since), _moment(cooling.shown_until))
     now = time.time()
     for key in [key for key, cooling in list(_cooling.items()) if cooling.shown_until < now]:
         _cooling.pop(key, None)

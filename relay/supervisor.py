@@ -71,13 +71,9 @@ async def relay(
     """
     now = exchange.loop.time()
     exchange.routed = now
-    candidates = [
-        item for item in routing.candidates(route, dialect.protocol, now) if item.upstream.protocol == dialect.protocol
-    ]
+    candidates = [item for item in routing.candidates(route, dialect.protocol, now) if item.upstream.protocol == dialect.protocol]
     if not candidates:
-        raise Refusal(
-            Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {dialect.protocol} serves {exchange.model!r}"
-        )
+        raise Refusal(Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {dialect.protocol} serves {exchange.model!r}")
     payload = request.body
     exchange.upstream_model = route.upstream_model or exchange.model
     if route.upstream_model and route.upstream_model != exchange.model:
@@ -194,9 +190,7 @@ class Run:
             return await self._whole(response)
         except TransportFailure as error:
             self._connection(error.connection)
-            raise AttemptFailed(
-                error.cause, error.detail, again=not (self.record.status and not exchange.stream)
-            ) from None
+            raise AttemptFailed(error.cause, error.detail, again=not (self.record.status and not exchange.stream)) from None
         except asyncio.CancelledError:
             stop = exchange.take_interrupt()
             if self.body is not None:
@@ -225,12 +219,14 @@ class Run:
             fresh,
         )
         exchange.begin_read()
-        response = await transport().handle_async_request(sent)
+        try:
+            response = await transport().handle_async_request(sent)
+        finally:
+            self._connection(sent.extensions.get("connection"))
         exchange.enter(Phase.WAITING)
         exchange.upstream_headers = exchange.loop.time()
         self.record.status = response.status_code
         self.record.upstream_request_id = upstream_request_id(response.headers.raw)
-        self._connection(response.extensions.get("connection"))
         return response
 
     def _connection(self, facts: Any) -> None:
@@ -239,6 +235,8 @@ class Run:
             record.reused = facts.reused
             record.connect_start, record.connected = facts.connect_start, facts.connected
             record.request_sent = facts.request_sent
+            if facts.request_sent is not None:
+                self.exchange.enter(Phase.WAITING)
 
     async def _refused(self, response: httpx.Response) -> None:
         """An error status: the upstream's own words, bounded in size and time."""
@@ -282,9 +280,7 @@ class Run:
                 break
             parts.append(chunk)
             if exchange.upstream_bytes > WHOLE_LIMIT:
-                raise AttemptFailed(
-                    Cause.OVERSIZED_EVENT, f"the answer is larger than {WHOLE_LIMIT} bytes", again=False
-                )
+                raise AttemptFailed(Cause.OVERSIZED_EVENT, f"the answer is larger than {WHOLE_LIMIT} bytes", again=False)
         body = b"".join(parts)
         self._read_whole(body)
         await self.body.aclose()

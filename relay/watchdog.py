@@ -50,9 +50,7 @@ class Watchdog:
             exchange.wait_lag += lag
         if now >= exchange.next_live:
             exchange.next_live = now + LIVE_EVERY
-            recorder.record_live(
-                exchange.record_id, exchange.received_at + (now - exchange.received), entry_of(exchange)
-            )
+            recorder.record_live(exchange.record_id, exchange.received_at + (now - exchange.received), entry_of(exchange))
         upstream = exchange.upstream
         if upstream is None or exchange.client is None:
             return
@@ -68,9 +66,7 @@ class Watchdog:
         assert exchange.reading_since is not None
         silent = now - exchange.reading_since
         if upstream.total_timeout and now - exchange.received > upstream.total_timeout:
-            exchange.stop(
-                Cause.TOTAL_TIMEOUT, f"it took longer than {upstream.total_timeout:g} s", now - exchange.received
-            )
+            exchange.stop(Cause.TOTAL_TIMEOUT, f"it took longer than {upstream.total_timeout:g} s", now - exchange.received)
         elif exchange.first_upstream_byte is None:
             if silent > upstream.first_byte_timeout:
                 exchange.stop(Cause.FIRST_BYTE_TIMEOUT, f"no byte for {silent:.1f} s", silent)

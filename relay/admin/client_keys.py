@@ -88,9 +88,7 @@ class ClientKeyAdmin(admin.ModelAdmin):
         return self._show_once(request, obj, request.new_client_key, "created")  # type: ignore[attr-defined]
 
     def get_urls(self) -> list[URLPattern]:
-        rotate = path(
-            "<path:object_id>/rotate/", self.admin_site.admin_view(self.rotate_view), name="relay_clientkey_rotate"
-        )
+        rotate = path("<path:object_id>/rotate/", self.admin_site.admin_view(self.rotate_view), name="relay_clientkey_rotate")
         return [rotate, *super().get_urls()]
 
     def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -24,9 +24,7 @@ class ClientKeyAuth:
     async def __call__(self, request: HttpRequest) -> ClientKeySpec:
         secret = secret_of(request)
         if not secret:
-            raise Refusal(
-                Cause.BAD_KEY, "no client key came with the request: send Authorization: Bearer …, or x-api-key"
-            )
+            raise Refusal(Cause.BAD_KEY, "no client key came with the request: send Authorization: Bearer …, or x-api-key")
         key = routing.current().key_for(secret)
         if key is None:
             raise Refusal(Cause.BAD_KEY, "this client key is not known, switched off or expired")

@@ -115,19 +115,12 @@ def _configuration(place: Place, content: dict[str, Any], environment: Mapping[s
     variables: set[str] = set()
     configuration = Configuration(
         place.file,
-        tuple(
-            _upstream(at, table, environment, variables) for at, table in _tables(place, content, "upstream", "name")
-        ),
+        tuple(_upstream(at, table, environment, variables) for at, table in _tables(place, content, "upstream", "name")),
         tuple(_route(at, table) for at, table in _tables(place, content, "route", "model")),
-        tuple(
-            _client_key(at, table, environment, variables)
-            for at, table in _tables(place, content, "client_key", "label")
-        ),
+        tuple(_client_key(at, table, environment, variables) for at, table in _tables(place, content, "client_key", "label")),
     )
     _refuse_key_twice(place, configuration.keys)
-    return Configuration(
-        place.file, configuration.upstreams, configuration.routes, configuration.keys, frozenset(variables)
-    )
+    return Configuration(place.file, configuration.upstreams, configuration.routes, configuration.keys, frozenset(variables))
 
 
 def _tables(place: Place, content: Mapping[str, Any], name: str, title: str) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -146,9 +139,7 @@ def _tables(place: Place, content: Mapping[str, Any], name: str, title: str) -> 
         yield at, table
 
 
-def _upstream(
-    place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]
-) -> DeclaredUpstream:
+def _upstream(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredUpstream:
     _refuse_unknown(place, table, [*UPSTREAM_FIELDS, "credential"])
     settings = {
         name: _column(place, table, models.Upstream, name, required=name in ("name", "protocol", "base_url"))
@@ -161,9 +152,7 @@ def _upstream(
     return DeclaredUpstream(settings["name"], settings, _switch(place, table, models.Upstream), credentials)
 
 
-def _credential(
-    place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]
-) -> DeclaredCredential:
+def _credential(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredCredential:
     _refuse_unknown(place, table, ["label", "secret", "secret_env", "enabled"])
     label = _column(place, table, models.Credential, "label", required=True)
     secret = _secret(place, table, "secret", environment, variables)
@@ -185,9 +174,7 @@ def _route(place: Place, table: dict[str, Any]) -> DeclaredRoute:
     )
 
 
-def _client_key(
-    place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]
-) -> DeclaredKey:
+def _client_key(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredKey:
     _refuse_unknown(place, table, ["label", "key", "key_env", "enabled", "expires_at", "allowed_models"])
     return DeclaredKey(
         _column(place, table, models.ClientKey, "label", required=True),
@@ -217,9 +204,7 @@ def _switch(place: Place, table: Mapping[str, Any], model: type[models.Configure
     return _column(place, table, model, "enabled") if "enabled" in table else None
 
 
-def _column(
-    place: Place, table: Mapping[str, Any], model: type[models.Configured], name: str, *, required: bool = False
-) -> Any:
+def _column(place: Place, table: Mapping[str, Any], model: type[models.Configured], name: str, *, required: bool = False) -> Any:
     """The value for a model's field, checked as that field checks, or its default."""
     column = model._meta.get_field(name)
     assert isinstance(column, fields.Field)
@@ -239,9 +224,7 @@ def _column(
     return value
 
 
-def _texts(
-    place: Place, table: Mapping[str, Any], name: str, expected: str, check: Callable[[str], None]
-) -> tuple[str, ...]:
+def _texts(place: Place, table: Mapping[str, Any], name: str, expected: str, check: Callable[[str], None]) -> tuple[str, ...]:
     value = table.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise place.mistake(name, f"is {_shown(value)}; expected {expected}")
@@ -250,9 +233,7 @@ def _texts(
     return tuple(value)
 
 
-def _secret(
-    place: Place, table: Mapping[str, Any], name: str, environment: Mapping[str, str], variables: set[str]
-) -> str:
+def _secret(place: Place, table: Mapping[str, Any], name: str, environment: Mapping[str, str], variables: set[str]) -> str:
     """A secret in the file, or in the variable that the file names; exactly one of the two."""
     by_name = f"{name}_env"
     if (name in table) == (by_name in table):
@@ -264,9 +245,7 @@ def _secret(
             raise place.mistake(by_name, "expected the name of an environment variable")
         value = environment.get(variable)
         if not value:
-            raise place.mistake(
-                by_name, f"the environment variable {variable} is not set; expected it to hold the {name}"
-            )
+            raise place.mistake(by_name, f"the environment variable {variable} is not set; expected it to hold the {name}")
         variables.add(variable)
     if not isinstance(value, str):
         raise place.mistake(where, "is not a text; expected a printable text that is not blank")
@@ -274,9 +253,7 @@ def _secret(
     return value
 
 
-def _check(
-    place: Place, name: str, value: Any, validators: Sequence[Callable[[Any], None]], *, show: bool = True
-) -> None:
+def _check(place: Place, name: str, value: Any, validators: Sequence[Callable[[Any], None]], *, show: bool = True) -> None:
     for validator in validators:
         try:
             validator(value)

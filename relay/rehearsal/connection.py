@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
         sock = self._transport.get_extra_info("socket")
         deadline = time.monotonic() + FLUSH_SECONDS
         # Polled, since the kernel tells nobody when its queue is empty.
-        while time.monotonic() < deadline and (self._transport.get_write_buffer_size() or _unsent(sock)):  # noqa: ASYNC110
+        while time.monotonic() < deadline and (self._transport.get_write_buffer_size() or _unsent(sock)):
             await asyncio.sleep(0.001)
         self.fate.seal(Ended.WE_CLOSED)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)

@@ -60,9 +60,7 @@ class Scene:
         if self.demo and "events" not in script.parameters:
             text = split_words(SENTENCES)
         else:
-            text = words(
-                max(script.count("events", DEFAULT_EVENTS), self.after + 2 if "after" in script.parameters else 0)
-            )
+            text = words(max(script.count("events", DEFAULT_EVENTS), self.after + 2 if "after" in script.parameters else 0))
         size = script.count("size", 0)
         text = tuple(piece.ljust(size, ".") for piece in text)
         asked = self.body.get("stream_options")

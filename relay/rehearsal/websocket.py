@@ -83,9 +83,7 @@ def payload_of(piece: bytes) -> bytes:
 class WebSocketSession:
     """One upgraded connection; each message of the client is a request of its own in the ledger."""
 
-    def __init__(
-        self, wires: Wires, upgrade: Request, answer: Callable[[Request], tuple[Record | None, Steps]]
-    ) -> None:
+    def __init__(self, wires: Wires, upgrade: Request, answer: Callable[[Request], tuple[Record | None, Steps]]) -> None:
         self._wires = wires
         self._upgrade = upgrade
         self._answer = answer

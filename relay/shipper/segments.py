@@ -250,9 +250,7 @@ class JournalReader:
         left = size - self.position.offset
         if left:
             peek.damaged = 1
-            peek.why = (
-                f"the last line is torn: {left} bytes" if left > 0 else f"{-left} bytes that were shipped are gone"
-            )
+            peek.why = f"the last line is torn: {left} bytes" if left > 0 else f"{-left} bytes that were shipped are gone"
         after = self._after()
         if after.segment in self._numbers():
             peek.position = after

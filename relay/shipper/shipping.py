@@ -189,9 +189,7 @@ class Shipper:
         """Once, when all was read: open rows of this instance that no journal knows, for theirs was lost."""
         open_here = {record for reader in self._readers.values() for record in reader.opens}
         reason = "the journal that knew of the request is gone"
-        self.state.lost += leases.end_open_rows(
-            self.instance, reason, version(), self.root, open_here, before=self._began
-        )
+        self.state.lost += leases.end_open_rows(self.instance, reason, version(), self.root, open_here, before=self._began)
         self._orphans_ended = True
 
     def _ship_lines(self) -> int:
@@ -277,9 +275,7 @@ def _left_out(reader: JournalReader, peek: Peek) -> list[Item]:
         known = reader.opens.get(line.record) if line.kind == "drop" else None
         if known is not None and line.record not in reader.unshown:
             evidence = {"kind": line.body.get("outcome"), "notes": ["left-out-over-quota"]}
-            items.append(
-                Item([{**known.entry, "outcome": line.body.get("outcome"), "evidence": evidence}], [], line.raw)
-            )
+            items.append(Item([{**known.entry, "outcome": line.body.get("outcome"), "evidence": evidence}], [], line.raw))
     return items
 
 

@@ -49,9 +49,7 @@ class Target:
         self.secure = origin.scheme == "https"
         # A proxy is sent the whole address of a plain request, and none of one that goes through a tunnel.
         self.path_prefix = b"" if proxy is None or self.secure else str(origin.origin()).encode()
-        self.connection_key = ConnectionKey(
-            self.host, self.port, self.secure, trust, proxy, None, None, self.server_hostname
-        )
+        self.connection_key = ConnectionKey(self.host, self.port, self.secure, trust, proxy, None, None, self.server_hostname)
 
     def is_ssl(self) -> bool:
         return self.secure

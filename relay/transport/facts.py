@@ -33,9 +33,7 @@ class TransportFailure(httpx.TransportError):
     `received` counts the body bytes that had arrived; all of them were handed to the reader before this was raised.
     """
 
-    def __init__(
-        self, cause: Cause, detail: str, *, connection: ConnectionFacts | None = None, received: int = 0
-    ) -> None:
+    def __init__(self, cause: Cause, detail: str, *, connection: ConnectionFacts | None = None, received: int = 0) -> None:
         super().__init__(f"{cause}: {detail}")
         self.cause = cause
         self.detail = detail

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
 READ_BUFFER = 2**17  # reading pauses at twice this, and resumes below it
-WRITE_SLICE = (
-    2**18
-)  # a longer body is handed to the socket (and through TLS) in slices, so that it never stalls the loop
+WRITE_SLICE = 2**18  # a longer body is handed to the socket (and through TLS) in slices, so that it never stalls the loop
 MAX_LINE = 16 * 1024  # of a status line, and of one header
 MAX_HEADERS = 200
 

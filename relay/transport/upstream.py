@@ -51,7 +51,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         target = self._targets.get(key) or await self._target(*key)
         body = await request.aread()
         head = _head(request, target, len(body))
-        facts = ConnectionFacts()
+        facts = extensions["connection"] = ConnectionFacts()  # so that a caller who cancels knows how far it came
         if extensions.get("fresh"):
             target = target.fresh()
         connection = await self._connect(target, extensions.get("timeout"), facts)

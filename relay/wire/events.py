@@ -194,9 +194,7 @@ def request_facts(body: dict[str, Any], instructions: Any) -> RequestFacts:
         raise BadField(f"model is {type(model).__name__}; expected a string")
     if stream is not None and not isinstance(stream, bool):
         raise BadField(f"stream is {type(stream).__name__}; expected true or false")
-    said = (
-        instructions if isinstance(instructions, str) else orjson.dumps(instructions).decode() if instructions else ""
-    )
+    said = instructions if isinstance(instructions, str) else orjson.dumps(instructions).decode() if instructions else ""
     digest = hashlib.sha256(said.encode("utf-8", "replace") + b"\0" + orjson.dumps(body.get("tools") or []))
     return RequestFacts(model, bool(stream), digest.hexdigest()[:12])
 

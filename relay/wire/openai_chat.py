@@ -126,9 +126,7 @@ def read_whole(body: bytes, answer: Answer) -> None:
     answer.event_count = 1
     answer.terminal = True
     choices = value.get("choices")
-    reasons = (
-        [item.get("finish_reason") for item in choices if isinstance(item, dict)] if isinstance(choices, list) else []
-    )
+    reasons = [item.get("finish_reason") for item in choices if isinstance(item, dict)] if isinstance(choices, list) else []
     reasons = [reason for reason in reasons if reason]
     if reasons:
         answer.ends(next((reason for reason in reasons if reason not in COMPLETED), reasons[0]), COMPLETED)

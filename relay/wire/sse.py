@@ -25,9 +25,7 @@ class Frame:
 
     __slots__ = ("comment_only", "complete", "data", "event", "raw")
 
-    def __init__(
-        self, raw: bytes, event: str = "", data: bytes = b"", comment_only: bool = False, complete: bool = True
-    ) -> None:
+    def __init__(self, raw: bytes, event: str = "", data: bytes = b"", comment_only: bool = False, complete: bool = True) -> None:
         self.raw = raw
         self.event = event
         self.data = data

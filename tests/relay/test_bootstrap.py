@@ -260,8 +260,6 @@ def test_a_database_that_is_away_is_one_sentence(tmp_path: Path) -> None:
         "from proxy_project.environment import SettingError\n"
         "try: bootstrap.prepare(1)\nexcept SettingError as error: print(error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("DATABASE_URL: the database cannot be used: ") and done.stdout.count("\n") == 1
     assert "hunter2" not in done.stdout

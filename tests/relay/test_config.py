@@ -115,9 +115,7 @@ def test_a_named_row_takes_its_settings_from_the_file_and_keeps_its_switch(tmp_p
     changes = config.apply(read(tmp_path, WHOLE))
     openai = Upstream.objects.get(name="openai")
     assert (openai.idle_timeout, openai.total_timeout, openai.enabled) == (12.5, None, False)
-    assert [str(change) for change in changes] == [
-        "~ upstream openai: idle_timeout: 1.0 → 12.5, total_timeout: 5.0 → None"
-    ]
+    assert [str(change) for change in changes] == ["~ upstream openai: idle_timeout: 1.0 → 12.5, total_timeout: 5.0 → None"]
 
 
 @pytest.mark.django_db

@@ -208,9 +208,7 @@ def test_kill_9_leaves_every_line_that_was_written(tmp_path: Path) -> None:
     assert len(ids) >= len(seen)
 
 
-def test_a_journal_whose_files_were_deleted_goes_on_in_new_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_whose_files_were_deleted_goes_on_in_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_writer, "MEASURE_SECONDS", 0.0)
     made = Journal(tmp_path, quota=1 << 30)
     made.open("a", line("open", "a"))

@@ -40,9 +40,7 @@ def counters() -> Iterator[None]:
     yield
 
 
-def verdict(
-    outcome: Outcome = Outcome.UPSTREAM_PREMATURE, cause: Cause | None = Cause.EOF, detail: str = ""
-) -> Verdict:
+def verdict(outcome: Outcome = Outcome.UPSTREAM_PREMATURE, cause: Cause | None = Cause.EOF, detail: str = "") -> Verdict:
     return Verdict(outcome, cause, Phase.STREAMING, Fault.UPSTREAM, "it ended after 12 bytes", detail)
 
 
@@ -143,13 +141,9 @@ def test_status_is_the_upstreams_else_the_clients_else_499_when_the_client_left(
 
 def test_fingerprint_holds_what_one_failure_has_in_common() -> None:
     name = "StreamUpstreamPrematureClose"
-    assert closed(Ending(verdict(), EVIDENCE))["event"]["fingerprint"] == [
-        *(name, "eof", "acme", "200", "after first byte")
-    ]
+    assert closed(Ending(verdict(), EVIDENCE))["event"]["fingerprint"] == [*(name, "eof", "acme", "200", "after first byte")]
     quiet = EVIDENCE | {"written_chunks": 0, "close_code": 1006}
-    assert closed(Ending(verdict(), quiet))["event"]["fingerprint"] == [
-        *(name, "eof", "acme", "1006", "before first byte")
-    ]
+    assert closed(Ending(verdict(), quiet))["event"]["fingerprint"] == [*(name, "eof", "acme", "1006", "before first byte")]
 
 
 def test_an_attempt_that_was_saved_becomes_an_egress_entry_with_an_id_of_its_own() -> None:
@@ -225,18 +219,14 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("what", BREAKS)
-def test_with_any_dependency_broken_the_ending_is_recorded_poorer_and_counted(
-    what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_any_dependency_broken_the_ending_is_recorded_poorer_and_counted(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target = journal.current()
     assert target is not None
     record = new_record_id()
     with monkeypatch.context() as patch:
         patch.setattr(*BREAKS[what])
         secret = "sk-proj-" + "a1B2c3D4" * 5
-        record_stream_close(
-            Ending(verdict(detail=secret), EVIDENCE, {"request_id": "req_0190", "time": 1.5}, record_id=record)
-        )
+        record_stream_close(Ending(verdict(detail=secret), EVIDENCE, {"request_id": "req_0190", "time": 1.5}, record_id=record))
     line = written()[-1]
     assert recorder.state.degraded == 1
     assert recorder.state.lost == 0

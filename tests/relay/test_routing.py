@@ -101,9 +101,7 @@ def test_how_long_a_failure_cools(cause: Cause, retry_after: float | None, secon
     ("cause", "tried_after"),
     [(Cause.AUTH_REJECTED, [2, 3, 1]), (Cause.CONNECT_REFUSED, [3, 1, 2]), (Cause.HTTP_STATUS, [1, 2, 3])],
 )
-def test_a_failure_cools_the_credential_or_the_upstream_that_could_not_be_reached(
-    cause: Cause, tried_after: list[int]
-) -> None:
+def test_a_failure_cools_the_credential_or_the_upstream_that_could_not_be_reached(cause: Cause, tried_after: list[int]) -> None:
     tried = route(upstream(1, "openai-chat", 1, 2), upstream(2, "openai-chat", 3))
     routing.cool_after(routing.candidates(tried, "openai-chat", 0)[0], cause, "why", 0)
     assert [credential for _, credential in order(routing.candidates(tried, "openai-chat", 1))] == tried_after

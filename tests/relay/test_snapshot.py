@@ -33,9 +33,7 @@ def test_a_model_that_nothing_fits_has_no_route() -> None:
     assert Snapshot().route_for("") is None
 
 
-@pytest.mark.parametrize(
-    ("text", "model"), [("a.c", "abc"), ("a+", "aa"), ("gpt-*", "my-gpt-5"), ("m?", "m"), ("m", "m\n")]
-)
+@pytest.mark.parametrize(("text", "model"), [("a.c", "abc"), ("a+", "aa"), ("gpt-*", "my-gpt-5"), ("m?", "m"), ("m", "m\n")])
 def test_a_glob_is_no_regular_expression_and_fits_the_whole_name(text: str, model: str) -> None:
     assert not glob(text).matches(model)
 

@@ -70,9 +70,7 @@ def bind(host: str, port: int) -> socket.socket:
         except OSError as error:
             listener.close()
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                raise SettingError(
-                    f"HOST {host!r} PORT {port} cannot be bound: {os.strerror(error.errno or 0)}."
-                ) from None
+                raise SettingError(f"HOST {host!r} PORT {port} cannot be bound: {os.strerror(error.errno or 0)}.") from None
             time.sleep(0.25)
         else:
             return listener

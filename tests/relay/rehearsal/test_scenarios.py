@@ -139,9 +139,7 @@ def test_every_scenario_is_described_and_has_a_row_here() -> None:
 
 @pytest.mark.parametrize("protocol", PATHS)
 @pytest.mark.parametrize("script", WIRE)
-def test_a_streamed_answer_ends_on_the_wire_as_its_scenario_says(
-    upstream: FaultServer, script: str, protocol: str
-) -> None:
+def test_a_streamed_answer_ends_on_the_wire_as_its_scenario_says(upstream: FaultServer, script: str, protocol: str) -> None:
     reply = play(upstream, script, protocol, stream=True)
     ended, terminal, _ = WIRE[script]
     if script in ("half-last", "no-done", "no-done-cut", "no-done-silence") or script not in ENDLESS:
@@ -151,9 +149,7 @@ def test_a_streamed_answer_ends_on_the_wire_as_its_scenario_says(
 
 @pytest.mark.parametrize("protocol", PATHS)
 @pytest.mark.parametrize("script", WIRE)
-def test_a_whole_answer_ends_on_the_wire_as_its_scenario_says(
-    upstream: FaultServer, script: str, protocol: str
-) -> None:
+def test_a_whole_answer_ends_on_the_wire_as_its_scenario_says(upstream: FaultServer, script: str, protocol: str) -> None:
     reply = play(upstream, script, protocol, stream=False)
     assert script in ENDLESS or reply.ended == WIRE[script][2], reply.raw[-400:]
 

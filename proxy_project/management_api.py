@@ -1,0 +1,94 @@
+"""The management API: where the two logs' routers are mounted, who may call them, and what an error looks like.
+
+A staff session (writes need the CSRF token) or `Authorization: Bearer ADMIN_TOKEN`; `request.reader` names the caller.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from auditlog.api import router as audit_router
+from errorlog.api import router as errors_router
+
+
+class Forbidden(HttpError):
+    """The caller is known, and may not do this."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(403, message)
+
+
+class StaffOrToken:
+    """Ninja's auth callable: the key of the reader, `user:<id>` or `token`."""
+
+    def __call__(self, request: HttpRequest) -> str | None:
+        given = request.META.get("HTTP_AUTHORIZATION", "")
+        if given[:7].lower() == "bearer ":
+            token = settings.ADMIN_TOKEN
+            if not token or not hmac.compare_digest(given[7:].strip().encode(), token.encode()):
+                return None
+            request.reader = "token"  # type: ignore[attr-defined]
+            return "token"
+        if not (request.user.is_authenticated and request.user.is_staff):
+            return None
+        if request.method not in ("GET", "HEAD", "OPTIONS") and not _csrf_holds(request):
+            raise Forbidden("the CSRF token is missing or wrong")
+        if request.method not in ("GET", "HEAD") and not request.user.is_superuser:
+            raise Forbidden("only an administrator may change this")
+        request.reader = f"user:{request.user.pk}"  # type: ignore[attr-defined]
+        return request.reader  # type: ignore[attr-defined]
+
+
+def _csrf_holds(request: HttpRequest) -> bool:
+    middleware = CsrfViewMiddleware(lambda request: HttpResponse())
+    middleware.process_request(request)
+    request.csrf_processing_done = False  # type: ignore[attr-defined]
+    return middleware.process_view(request, _protected, (), {}) is None
+
+
+def _protected(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+api = NinjaAPI(
+    title="Epitaph management API",
+    urls_namespace="management",
+    auth=StaffOrToken(),
+    docs_url="/docs",
+)
+api.add_router("/errors", errors_router, tags=["Errors"])
+api.add_router("/audit", audit_router, tags=["Audit"])
+
+
+def _error(request: HttpRequest, status: int, kind: str, message: str, **more: Any) -> HttpResponse:
+    return api.create_response(request, {"error": {"type": kind, "message": message} | more}, status=status)
+
+
+@api.exception_handler(ValidationError)
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    fields = [{"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors]
+    message = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
+    return _error(request, 422, "invalid_request", message, fields=fields)
+
+
+@api.exception_handler(AuthenticationError)
+def unauthenticated(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    return _error(request, 401, "unauthenticated", "sign in as staff, or send Authorization: Bearer ADMIN_TOKEN")
+
+
+@api.exception_handler(Http404)
+def missing(request: HttpRequest, error: Http404) -> HttpResponse:
+    return _error(request, 404, "not_found", str(error) or "there is nothing of that name")
+
+
+@api.exception_handler(HttpError)
+def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
+    kinds = {400: "invalid_request", 403: "forbidden", 422: "invalid_request", 429: "rate_limited"}
+    return _error(request, error.status_code, kinds.get(error.status_code, "error"), str(error))
