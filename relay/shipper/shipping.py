@@ -70,21 +70,21 @@ class Shipper:
 
     def run(self, stop: threading.Event) -> None:
         """Ships until `stop` is set, then what is left. Waits while another shipper has the lock. Never raises."""
-        backoff, least = BACKOFF_SECONDS[0], POLL_SECONDS
+        backoff = BACKOFF_SECONDS[0]
         while not stop.is_set():
             try:
                 if not self.take_lock():
-                    stop.wait(1.0)
+                    pause(stop, 1.0)
                     continue
                 began = time.monotonic()
                 count = self.ship_once()
                 backoff = BACKOFF_SECONDS[0]
                 if count < BATCH:
                     spent = time.monotonic() - began
-                    stop.wait(max(BATCH_SECONDS - spent, least) if count else POLL_SECONDS)
+                    pause(stop, max(BATCH_SECONDS - spent, POLL_SECONDS) if count else POLL_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is, the journals keep it
                 self._failed(error)
-                stop.wait(backoff)
+                pause(stop, backoff)
                 backoff = min(backoff * 2, BACKOFF_SECONDS[1])
         self._finish()
 
@@ -266,6 +266,17 @@ class Shipper:
         self.state.lost += len(left)
         self.state.adopted += 1
         return len(left)
+
+
+def pause(stop: threading.Event, seconds: float) -> None:
+    """Sleeps, and wakes soon after `stop` is set.
+
+    Not `stop.wait`: a signal handler that sets the event while this thread is inside it waits for a lock that this
+    thread holds.
+    """
+    until = time.monotonic() + seconds
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, POLL_SECONDS))
 
 
 def _left_out(reader: JournalReader, peek: Peek) -> list[Item]:

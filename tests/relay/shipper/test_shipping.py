@@ -170,11 +170,17 @@ def _die(*args: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_poisoned_record_is_set_aside_and_reported_and_its_nine_neighbours_land(shipper: Shipper, journal_folder: Path) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [{"status": "a word"}, {"request_id": None}, {"time": "x"}, {"time": 1e20}, {"input_tokens": 1e30}, {"id": "mine"}],
+)
+def test_a_poisoned_record_is_set_aside_and_reported_and_its_nine_neighbours_land(
+    shipper: Shipper, journal_folder: Path, wrong: dict[str, Any]
+) -> None:
     good = [ended(PREMATURE) for _ in range(5)]
     target = journal.current()
     assert target is not None
-    poison = entry_of(recorder.new_record_id(), status="a word", outcome="completed")
+    poison = entry_of(recorder.new_record_id(), outcome="completed") | wrong
     target.close(poison["id"], orjson.dumps({"t": "close", "id": poison["id"], "at": 1.0, "entry": poison}))
     good += [ended(PREMATURE) for _ in range(4)]
     ship_all(shipper)
