@@ -23,7 +23,7 @@ def pruned(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def evidence_of(exchange: Exchange, verdict: Verdict, in_flight: int) -> dict[str, Any]:
-    """Everything that endings.md lists, for the audit entry and the error event alike; `in_flight` counts the streams beside it."""
+    """Everything that endings.md lists, for both logs; `in_flight` counts the streams beside it."""
     answer = exchange.answer
     attempt = exchange.attempts[-1] if exchange.attempts else None
     notes = set(exchange.notes)

@@ -54,7 +54,7 @@ class UpstreamBody(httpx.AsyncByteStream):
             content._waiter = waiter = self._loop.create_future()
             try:
                 await waiter
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever failed the body, `_end` maps it to its one cause
                 return self._end(content)
             finally:
                 content._waiter = None

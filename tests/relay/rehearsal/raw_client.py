@@ -15,7 +15,7 @@ PATHS = {
 
 @dataclass
 class Reply:
-    """`ended`: `proper` (the framing says so), `truncated`, `closed` (by the close that is the framing), `reset`, `open`, or `broken`."""
+    """`ended`: `proper` (the framing says so), `truncated`, `closed` (that is the framing), `reset`, `open`, `broken`."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)

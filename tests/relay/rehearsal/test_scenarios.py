@@ -8,6 +8,7 @@ import pytest
 
 from relay.rehearsal.scenarios import COMMON, SCENARIOS
 from relay.rehearsal.server import FaultServer
+from relay.wire.sse import SSEScanner
 
 from .raw_client import PATHS, Reply, ask
 
@@ -117,11 +118,17 @@ ENDLESS = {"comments-forever", "pings,every=0.01", "trickle,every=0.01", "status
 
 
 def terminal_seen(reply: Reply) -> bool:
-    return any(data in (b"[DONE]", b'{"type":"message_stop"}') for data in reply.datas) or any(
-        f'"type":"{name}"'.encode() in reply.body.replace(b"\r\n", b"").replace(b"\ndata: ", b"")
-        for name in TERMINAL
-        if name.startswith("response.")
-    )
+    """Whether a terminal event came whole: half of one does not count."""
+    joined = [frame.data for frame in SSEScanner().feed(reply.body)]  # the data lines of one event are one text
+    return any(data in (b"[DONE]", b'{"type":"message_stop"}') or _ends_a_response(data) for data in [*reply.datas, *joined])
+
+
+def _ends_a_response(data: bytes) -> bool:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(body, dict) and str(body.get("type")).startswith("response.") and body["type"] in TERMINAL
 
 
 def play(upstream: FaultServer, script: str, protocol: str, stream: bool) -> Reply:
