@@ -145,7 +145,9 @@ def _event(
 
 
 def _reached_client(entry: Mapping[str, Any], evidence: Mapping[str, Any]) -> bool:
-    """Whether the client had a byte of the answer. Counts decide, since a timeline may be missing."""
+    """Whether the client had a byte of the answer (an error answer is none). Counts decide: a timeline may be missing."""
+    if (number(entry.get("client_status")) or 0) >= 400:
+        return False
     return bool(evidence.get("written_bytes") or evidence.get("written_chunks") or entry.get("bytes_out"))
 
 
