@@ -44,6 +44,13 @@ class StateChange(Strict):
     sampling: float | None = Field(None, ge=0, le=1)
 
 
+def only(request: HttpRequest, query: type[Schema]) -> None:
+    """Refuses a query with a parameter that does not exist: it would be a filter that silently does nothing."""
+    for name in request.GET:
+        if name not in query.model_fields:
+            raise HttpError(422, f"{name}: there is no such parameter")
+
+
 SEARCHABLE = {"model", "outcome", "cause", "fault", "phase", "provider", "credential", "tag", "status", "upstream_status"}
 ALIASES = {"upstream": "provider", "key": "client_key"}
 
@@ -73,6 +80,7 @@ def searched(found: QuerySet[AuditEntry], text: str) -> QuerySet[AuditEntry]:
 
 @router.get("/entries", summary="Entries, newest first")
 def entries(request: HttpRequest, query: Query[EntryQuery]) -> dict[str, Any]:
+    only(request, EntryQuery)
     found = AuditEntry.objects.filter(direction=query.direction)
     for name in ("outcome", "cause", "fault", "model"):
         value = getattr(query, name)
@@ -136,7 +144,8 @@ def change_state(request: HttpRequest, body: StateChange) -> dict[str, Any]:
     if given.get("enabled"):
         current.paused = False
     current.save()
-    return _state(current) | {"trimmed": _trim(current.capacity)}
+    trimmed = _trim(current.capacity)
+    return _state(current) | {"trimmed": trimmed}
 
 
 def _trim(capacity: int | None) -> int:

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest
 from ninja import Field, Query, Router, Schema
 from ninja.errors import HttpError
 from pydantic import ConfigDict, field_validator
+from pydantic import ValidationError as PydanticError
 
 from errorlog.models import ErrorEvent, ErrorGroup, ReadCursor
 
@@ -70,6 +71,13 @@ class GroupChange(Strict):
     status: Literal["unresolved", "resolved", "muted", "ignored"]
 
 
+def only(request: HttpRequest, query: type[Schema]) -> None:
+    """Refuses a query with a parameter that does not exist: it would be a filter that silently does nothing."""
+    for name in request.GET:
+        if name not in query.model_fields:
+            raise HttpError(422, f"{name}: there is no such parameter")
+
+
 def read_up_to(reader: str) -> int:
     """The sequence up to which `reader` has read; 0 when nothing."""
     return ReadCursor.objects.filter(reader=reader).values_list("sequence", flat=True).first() or 0
@@ -77,6 +85,7 @@ def read_up_to(reader: str) -> int:
 
 @router.get("/groups", summary="Groups, newest first; `by=name` rolls them up")
 def groups(request: HttpRequest, query: Query[GroupQuery]) -> dict[str, Any]:
+    only(request, GroupQuery)
     found = ErrorGroup.objects.all()
     for field in ("name", "status", "fault"):
         value = getattr(query, field)
@@ -136,6 +145,7 @@ def _group(row: ErrorGroup, unread: int) -> dict[str, Any]:
 
 @router.get("/events", summary="Events, newest first")
 def events(request: HttpRequest, query: Query[EventQuery]) -> dict[str, Any]:
+    only(request, EventQuery)
     found = ErrorEvent.objects.all()
     if query.request_id is not None:
         found = found.filter(request_id=query.request_id)
@@ -164,9 +174,14 @@ def count(request: HttpRequest) -> dict[str, int]:
 
 
 @router.post("/seen", summary="Moves the caller's cursor, to `up_to` or to the newest event")
-def seen(request: HttpRequest, body: Seen | None = None) -> dict[str, int]:
+def seen(request: HttpRequest) -> dict[str, int]:
+    try:
+        body = Seen.model_validate_json(request.body) if request.body.strip() else Seen()
+    except PydanticError as error:
+        first = error.errors()[0]
+        raise HttpError(422, f"{'.'.join(str(part) for part in first['loc']) or 'body'}: {first['msg']}") from None
     last = ErrorEvent.objects.aggregate(last=Max("sequence"))["last"] or 0
-    up_to = last if body is None or body.up_to is None else max(0, min(body.up_to, last))
+    up_to = last if body.up_to is None else max(0, min(body.up_to, last))
     ReadCursor.objects.update_or_create(reader=request.reader, defaults={"sequence": up_to})  # type: ignore[attr-defined]
     return {"up_to": up_to}
 

@@ -5,6 +5,7 @@ A row says what is provoked, and what must be on record; the error event exists 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Any
@@ -121,7 +122,10 @@ def leave(gateway: Gateway, model: str, reset: bool, half: bool = False, after: 
     seen = b""
     while after and after not in seen:
         seen += sock.recv(65536)
-    time.sleep(0.3)
+    sock.settimeout(0.3)  # what is left unread would turn the FIN into a reset
+    with contextlib.suppress(TimeoutError):
+        while sock.recv(65536):
+            pass
     if half:
         sock.shutdown(socket.SHUT_WR)
         time.sleep(0.3)

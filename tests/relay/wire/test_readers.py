@@ -11,13 +11,31 @@ from relay.wire.events import Answer, ClientError, Kind
 from relay.wire.registry import DIALECTS
 from relay.wire.sse import SSEScanner
 
+FIELDS = ["id", "type", "error", "choices", "delta", "finish_reason", "usage", "message", "response", "stop_reason", "code"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from("id type error choices delta finish_reason usage message response stop_reason status code".split()),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "type",
+                    "error",
+                    "choices",
+                    "delta",
+                    "finish_reason",
+                    "usage",
+                    "message",
+                    "response",
+                    "stop_reason",
+                    "status",
+                    "code",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
@@ -68,7 +86,8 @@ def test_a_finish_reason_is_kept_verbatim(reason: str, finish: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "finish"), [("end_turn", "completed"), ("tool_use", "completed"), ("max_tokens", "incomplete"), ("refusal", "incomplete")]
+    ("reason", "finish"),
+    [("end_turn", "completed"), ("tool_use", "completed"), ("max_tokens", "incomplete"), ("refusal", "incomplete")],
 )
 def test_a_stop_reason_is_kept_verbatim(reason: str, finish: str) -> None:
     event = {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": {"output_tokens": 5}}

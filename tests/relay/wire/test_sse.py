@@ -30,7 +30,9 @@ def test_one_byte_at_a_time_changes_nothing() -> None:
     assert scanned([bytes([byte]) for byte in STREAM]) == scanned([STREAM])
 
 
-@given(st.lists(st.sampled_from([b"data: x", b"\n", b"\r", b"\r\n", b":", b"event: e", b"\n\n", b"\xff"]), max_size=20), st.data())
+@given(
+    st.lists(st.sampled_from([b"data: x", b"\n", b"\r", b"\r\n", b":", b"event: e", b"\n\n", b"\xff"]), max_size=20), st.data()
+)
 def test_any_bytes_cut_anywhere_give_the_same_bytes_and_frames(pieces: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(pieces)
     place = data.draw(st.integers(0, len(whole)))

@@ -1,0 +1,43 @@
+"""Builders that the two logs' tests share: records as the journal carries them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Record = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def event() -> Record:
+    """An error event of a stream that died, with what is asked for changed."""
+
+    def build(**fields: Any) -> dict[str, Any]:
+        base = {
+            "id": str(uuid.uuid4()),
+            "time": time.time(),
+            "name": "StreamUpstreamPrematureClose",
+            "message": "Upstream stream closed before terminal event: eof",
+            "source": "server",
+            "context": {"fault": "upstream"},
+            "request_id": "req_1",
+            "fingerprint": ["StreamUpstreamPrematureClose", "eof", "openai", "200", "after first byte"],
+        }
+        return base | fields
+
+    return build
+
+
+@pytest.fixture
+def entry() -> Record:
+    """A completed audit entry, with what is asked for changed."""
+
+    def build(**fields: Any) -> dict[str, Any]:
+        base = {"id": str(uuid.uuid4()), "time": time.time(), "request_id": f"req_{uuid.uuid4().hex}", "outcome": "completed"}
+        return base | fields
+
+    return build
