@@ -19,7 +19,7 @@ run: $(VENV)/run.stamp
 	@exec $(BIN)/python manage.py serve
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	./tests/run
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
