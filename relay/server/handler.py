@@ -36,6 +36,22 @@ STREAM_HEADERS = [
 ]
 
 
+def cors(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The CORS headers for the origin that asks; none unless `CORS_ORIGINS` names it (or `*`)."""
+    asked = dict(scope["headers"])
+    origin = asked.get(b"origin", b"")
+    if not origin or not {"*", origin.decode("latin-1")} & set(settings.CORS_ORIGINS):
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
+        (b"access-control-allow-headers", asked.get(b"access-control-request-headers", b"*")),
+        (b"access-control-expose-headers", b"x-request-id"),
+        (b"access-control-max-age", b"600"),
+        (b"vary", b"origin"),
+    ]
+
+
 class ClientGone(Exception):
     """The client left while its request was being read, and nothing else says how."""
 
@@ -47,6 +63,7 @@ class Delivery:
         self.send = send
         self.connection: ClientConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
         self.exchange: Exchange | None = None
+        self.cors = cors(scope) if settings.CORS_ORIGINS else []
         self.busy = False
         self.pending: set[asyncio.Task[None]] = set()
 
@@ -61,7 +78,7 @@ class Delivery:
             return
         exchange.headers_sent = True
         self.busy = True
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": status, "headers": headers + self.cors})
         self.busy = False
         if not self.gone:
             exchange.client_status = status
@@ -127,6 +144,11 @@ class RelayHandler:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(CLIENT_PREFIXES):
+            if scope["method"] == "OPTIONS":
+                headers = cors(scope)
+                await send({"type": "http.response.start", "status": 204, "headers": headers})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
             await self.relay(scope, receive, send)
         else:
             await self.django(scope, receive, send)

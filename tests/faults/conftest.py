@@ -91,6 +91,7 @@ class Gateway:
             "ADMIN_PASSWORD": "a-password-for-tests",
             "RELAY_CONFIG": str(folder / "relay.toml"),
             "DRAIN_SECONDS": "1",
+            "CORS_ORIGINS": "https://app.example",
             **settings,
         }
         self.api = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=10)

@@ -223,3 +223,13 @@ def test_kill_9_of_everything_is_found_at_the_next_start(own_gateway: Gateway) -
     entry = own_gateway.entry(answer.headers["x-request-id"])
     assert (entry["outcome"], entry["cause"], entry["fault"]) == ("relay-lost", "crash", "relay")
     assert [event["name"] for event in own_gateway.events(entry["request_id"])] == ["StreamRelayLost"]
+
+
+def test_a_preflight_is_answered_and_a_refusal_carries_the_headers_too(gateway: Gateway) -> None:
+    origin = {"origin": "https://app.example"}
+    answer = httpx.options(gateway.url + PATHS["chat"], headers=origin)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, "https://app.example")
+    refused = httpx.post(gateway.url + PATHS["chat"], content=b"{}", headers=origin)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://app.example")
+    other = httpx.options(gateway.url + PATHS["chat"], headers={"origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
