@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from relay.api import chat, messages, models, responses
+from relay.api import chat, messages, models, neighbours, responses
 from relay.api.authentication import ClientKeyAuth
 from relay.refusal import Refusal, dialect_of_path, refuse
 
@@ -14,7 +14,7 @@ api = NinjaAPI(
     docs_url=None,
     openapi_url="/openapi.json",
 )
-for module in (chat, responses, messages, models):
+for module in (chat, responses, messages, models, neighbours):
     api.add_router("", module.router)
 
 

@@ -233,3 +233,11 @@ def test_a_preflight_is_answered_and_a_refusal_carries_the_headers_too(gateway: 
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "https://app.example")
     other = httpx.options(gateway.url + PATHS["chat"], headers={"origin": "https://other.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/messages/count_tokens", "/v1/responses/compact"])
+def test_a_neighbouring_path_passes_through_and_is_recorded(gateway: Gateway, path: str) -> None:
+    body = {"model": "ok", "input": "Hi."}
+    answer = httpx.post(gateway.url + path, json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    assert gateway.entry(answer.headers["x-request-id"])["path"] == path
