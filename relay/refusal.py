@@ -14,8 +14,9 @@ from relay.wire.registry import DIALECTS, Dialect
 class Refusal(Exception):
     """The request goes no further. `cause` says why; the message is for the caller and names the field at fault."""
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, cause: Cause, message: str, status: int | None = None) -> None:
         super().__init__(message)
+        self.status = status
         self.cause = cause
         self.message = message
 
@@ -48,7 +49,7 @@ def refuse(exchange: Exchange, refusal: Refusal, dialect: Dialect, noted: bool =
     """The HTTP answer to a refused request; notes the cause."""
     if not noted:
         exchange.note(refusal.cause, refusal.message)
-    error = client_error(exchange, refusal.cause, refusal.message)
+    error = client_error(exchange, refusal.cause, refusal.message, refusal.status)
     return error_response(refusal.cause, error, dialect)
 
 

@@ -23,11 +23,13 @@ from relay.exchange import Attempt, Exchange
 from relay.refusal import Refusal, client_error, error_response
 from relay.snapshot import RouteSpec
 from relay.transport import TransportFailure, UpstreamTransport
+from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer, Kind, MalformedBody
 from relay.wire.registry import Dialect
 from relay.wire.sse import OversizedEvent, SSEScanner
 
 HELD_SECONDS, HELD_BYTES = 5.0, 64 * 1024  # how long and how much of a stream's opening is held back
+DECODED_LIMIT = 1 << 40  # a stream has no length; events and whole bodies have limits of their own
 WHOLE_LIMIT = 64 * 1024 * 1024
 ERROR_BODY_LIMIT, ERROR_BODY_SECONDS = 256 * 1024, 5.0
 LAST_ATTEMPT_AFTER = 60.0  # seconds after receipt
@@ -154,6 +156,7 @@ class Run:
         self.reader: Any = None
         self.scanner = SSEScanner()
         self.body: Any = None
+        self.decoder: Decoder | None = None
         self.ended = False  # the answer's end, or its failure, was seen in the stream
 
     def failed(self, failure: AttemptFailed) -> None:
@@ -183,6 +186,8 @@ class Run:
         try:
             response = await self._ask(fresh)
             self.body = response.stream
+            coding = response.headers.get("content-encoding", "").strip().lower()
+            self.decoder = Decoder(coding, DECODED_LIMIT) if coding in KNOWN else None
             if response.status_code >= 300:
                 await self._refused(response)
             if exchange.stream:
@@ -244,7 +249,7 @@ class Run:
         body, size = b"", 0
         try:
             async with asyncio.timeout(ERROR_BODY_SECONDS):
-                while chunk := await self.body.read():
+                while chunk := await self._read():
                     size += len(chunk)
                     body += chunk[: max(ERROR_BODY_LIMIT - len(body), 0)]
                     if size > ERROR_BODY_LIMIT * 16:
@@ -273,9 +278,7 @@ class Run:
         exchange = self.exchange
         parts: list[bytes] = []
         while True:
-            exchange.begin_read()
-            chunk = await self.body.read()
-            exchange.upstream_sent(len(chunk))
+            chunk = await self._read()
             if not chunk:
                 break
             parts.append(chunk)
@@ -376,10 +379,23 @@ class Run:
         return StreamingHttpResponse(_one(stream), content_type="text/event-stream; charset=utf-8")
 
     async def _read(self) -> bytes:
-        self.exchange.begin_read()
-        chunk = await self.body.read()
-        self.exchange.upstream_sent(len(chunk))
-        return chunk
+        """What the upstream sent next, decoded; empty at its proper end."""
+        while True:
+            self.exchange.begin_read()
+            chunk = await self.body.read()
+            self.exchange.upstream_sent(len(chunk))
+            if self.decoder is None:
+                return chunk
+            if not chunk:
+                if not self.decoder.finished:
+                    raise TransportFailure(Cause.TRUNCATED_BODY, f"the {self.decoder.coding} body was cut")
+                return chunk
+            try:
+                decoded = self.decoder.feed(chunk)
+            except (BadCompression, TooLarge) as error:
+                raise TransportFailure(Cause.BAD_COMPRESSION, str(error) or "the body inflates without end") from None
+            if decoded:
+                return decoded
 
     def _take(self, chunk: bytes) -> tuple[bytes, bool]:
         """The bytes of the events that `chunk` completes, up to the end of the answer, and whether they hold content."""
@@ -485,7 +501,7 @@ class Run:
         """We stopped it. What had already come is the client's, and may even hold the end."""
         blocks = []
         rest = self.body.read_nowait()
-        if rest:
+        if rest and self.decoder is None:
             self.exchange.upstream_sent(len(rest))
             block, _ = self._take(rest)
             if block:

@@ -25,6 +25,7 @@ from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
 from relay.watchdog import Watchdog
+from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -221,7 +222,7 @@ class RelayHandler:
                 raise Refusal(Cause.BODY_TOO_LARGE, f"the body is larger than the limit of {limit} bytes")
             parts.append(part)
             if not message.get("more_body"):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
+                return _decoded(scope, parts[0] if len(parts) == 1 else b"".join(parts), limit)
 
     async def _view(self, exchange: Exchange, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
         request = ASGIRequest(scope, BytesIO(body))
@@ -278,6 +279,27 @@ class RelayHandler:
             return
         refusal = Refusal(cause, "the gateway failed; its operators were told")
         await self._deliver(exchange, delivery, refuse(exchange, refusal, dialect_of_path(exchange.path), noted=True))
+
+
+def _decoded(scope: dict[str, Any], body: bytes, limit: int) -> bytes:
+    """The request's body without its content coding."""
+    coding = next(
+        (value.decode("latin-1").strip().lower() for name, value in scope["headers"] if name == b"content-encoding"), ""
+    )
+    if not body or coding in ("", "identity"):
+        return body
+    if coding not in KNOWN:
+        raise Refusal(Cause.BAD_REQUEST, f"content-encoding {coding!r} is not known; send gzip, deflate, br, zstd or none", 415)
+    decoder = Decoder(coding, limit)
+    try:
+        decoded = decoder.feed(body)
+    except TooLarge:
+        raise Refusal(Cause.BODY_TOO_LARGE, f"the body inflates to more than the limit of {limit} bytes") from None
+    except BadCompression as error:
+        raise Refusal(Cause.BAD_REQUEST, str(error)) from None
+    if not decoder.finished:
+        raise Refusal(Cause.BAD_REQUEST, f"the {coding} body is cut short")
+    return decoded
 
 
 async def _watch(receive: Receive, exchange: Exchange) -> None:

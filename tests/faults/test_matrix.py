@@ -6,6 +6,7 @@ A row says what is provoked, and what must be on record; the error event exists 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import zstandard
 
 from relay.ending import OUTCOMES, Outcome
 from tests.faults.conftest import KEY, Gateway
@@ -43,6 +45,11 @@ STREAMED: list[tuple[str, tuple[str, ...], str, str | None, str | None, int, str
     ("reset-before-headers", ALL, "upstream-premature", "reset", "upstream", 504, ""),
     ("closed-port", ("chat",), "upstream-error", "connect-refused", "upstream", 502, ""),
     ("no-done", ("chat",), "completed", None, None, 200, "done"),
+    ("gzip", ALL, "completed", None, None, 200, "done"),
+    ("zstd", ALL, "completed", None, None, 200, "done"),
+    ("br", ("chat",), "completed", None, None, 200, "done"),
+    ("deflate", ("chat",), "completed", None, None, 200, "done"),
+    ("gzip-cut", ("chat",), "upstream-premature", "truncated-body", "upstream", 200, "told"),
     ("json-for-stream", ALL, "completed", None, None, 200, "done"),
 ]
 WHOLE: list[tuple[str, tuple[str, ...], str, str | None, str | None, int]] = [
@@ -241,3 +248,25 @@ def test_a_neighbouring_path_passes_through_and_is_recorded(gateway: Gateway, pa
     answer = httpx.post(gateway.url + path, json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=10)
     assert answer.status_code == 200, answer.text
     assert gateway.entry(answer.headers["x-request-id"])["path"] == path
+
+
+BODY = b'{"model": "ok", "stream": true, "messages": []}'
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status"),
+    [
+        ("gzip", gzip.compress(BODY), 200),
+        ("zstd", zstandard.compress(BODY), 200),
+        ("gzip", BODY, 400),
+        ("gzip", gzip.compress(BODY)[:-9], 400),
+        ("gzip", gzip.compress(bytes(80 << 20)), 413),
+        ("zstd", zstandard.compress(bytes(80 << 20)), 413),
+        ("lzw", BODY, 415),
+    ],
+)
+def test_a_compressed_request_is_decoded_or_refused(gateway: Gateway, coding: str, body: bytes, status: int) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "content-encoding": coding}
+    answer = httpx.post(gateway.url + PATHS["chat"], content=body, headers=headers, timeout=20)
+    assert answer.status_code == status
+    assert gateway.entry(answer.headers["x-request-id"])["outcome"] == ("completed" if status == 200 else "rejected")

@@ -1,0 +1,81 @@
+"""Content codings: bytes as they were sent, to bytes as they were meant, piece by piece and bounded.
+
+An upstream is asked for `identity`, but some compress all the same; clients may compress their requests.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import brotli
+import zstandard
+
+KNOWN = frozenset({"gzip", "x-gzip", "deflate", "zstd", "br"})
+
+
+class BadCompression(Exception):
+    """The bytes are not what the coding promised."""
+
+
+class TooLarge(Exception):
+    """More came out than was allowed."""
+
+
+class Decoder:
+    """Decodes one body. `limit`: the most bytes that may come out in all.
+
+    Raises:
+        BadCompression: from `feed`, when the bytes are not of this coding.
+        TooLarge: from `feed`, when more than `limit` came out.
+    """
+
+    def __init__(self, coding: str, limit: int) -> None:
+        self.coding = coding
+        self.left = limit
+        self._deflate_began = False
+        self._decoder: Any = self._new()
+
+    def _new(self) -> Any:
+        if self.coding == "zstd":
+            return zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+        if self.coding == "br":
+            return brotli.Decompressor()
+        return zlib.decompressobj(zlib.MAX_WBITS | (0 if self.coding == "deflate" else 16))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the coding's own end was seen."""
+        if self.coding == "br":
+            return bool(self._decoder.is_finished())
+        return bool(self._decoder.eof)
+
+    def feed(self, data: bytes) -> bytes:
+        """What `data` decodes to; may be empty before the end."""
+        parts = []
+        for start in range(0, len(data), 16384):  # so that a bomb is noticed before it has gone off
+            parts.append(self._step(data[start : start + 16384]))
+            self.left -= len(parts[-1])
+            if self.left < 0:
+                raise TooLarge
+        return b"".join(parts)
+
+    def _step(self, data: bytes) -> bytes:
+        if self.finished:
+            return b""
+        try:
+            if self.coding in ("zstd", "br"):
+                return self._decoder.decompress(data) if self.coding == "zstd" else self._decoder.process(data)
+            return self._inflate(data)
+        except (zlib.error, zstandard.ZstdError, brotli.error) as error:
+            raise BadCompression(f"the body is not {self.coding}: {error}") from None
+
+    def _inflate(self, data: bytes) -> bytes:
+        if self.coding == "deflate" and not self._deflate_began:
+            self._deflate_began = True
+            if data[:1] and (data[0] & 0x0F) != 8:  # senders of raw deflate are common
+                self._decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+        out = self._decoder.decompress(data, self.left + 1)
+        if self._decoder.unconsumed_tail:
+            raise TooLarge
+        return bytes(out)
