@@ -205,6 +205,11 @@ class RelayHandler:
                 exchange.user_agent = value.decode("latin-1")[:500]
         if scope.get("client"):
             exchange.peer = scope["client"][0]
+        if exchange.peer in settings.TRUSTED_PROXIES:
+            # the close that we see is the proxy's, and the last address that it added is the client's
+            exchange.peer_kind = "proxy"
+            forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+            exchange.peer = forwarded.rpartition(",")[2].strip()[:64] or exchange.peer
 
     async def _read(self, exchange: Exchange, scope: dict[str, Any], receive: Receive) -> bytes:
         limit = settings.MAX_BODY_BYTES

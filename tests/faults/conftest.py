@@ -92,6 +92,7 @@ class Gateway:
             "RELAY_CONFIG": str(folder / "relay.toml"),
             "DRAIN_SECONDS": "1",
             "CORS_ORIGINS": "https://app.example",
+            "TRUSTED_PROXIES": "127.0.0.1",
             **settings,
         }
         self.api = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=10)

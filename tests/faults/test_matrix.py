@@ -270,3 +270,9 @@ def test_a_compressed_request_is_decoded_or_refused(gateway: Gateway, coding: st
     answer = httpx.post(gateway.url + PATHS["chat"], content=body, headers=headers, timeout=20)
     assert answer.status_code == status
     assert gateway.entry(answer.headers["x-request-id"])["outcome"] == ("completed" if status == 200 else "rejected")
+
+
+def test_a_trusted_proxy_says_who_the_client_is(gateway: Gateway) -> None:
+    answer = ask(gateway, "chat", "ok", **{"x-forwarded-for": "10.9.9.9, 192.0.2.7"})
+    entry = gateway.entry(answer.headers["x-request-id"])
+    assert (entry["peer"], entry["evidence"]["client_socket"]["peer"]) == ("192.0.2.7", "proxy")
