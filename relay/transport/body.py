@@ -83,7 +83,7 @@ class UpstreamBody(httpx.AsyncByteStream):
             self._content.set_exception(reason)
 
     def discard(self, grace: float) -> None:
-        """The rest is not wanted: give the connection back if the body ends properly within `grace` seconds, else close.
+        """The rest is not wanted: give the connection back when its end comes within `grace` seconds, else close.
 
         Returns at once. What comes is thrown away, at most as much as the read buffer takes.
         """

@@ -9,6 +9,7 @@ the pool, while the connection that it makes can be reused like any other.
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import ssl
 from pathlib import Path
@@ -47,6 +48,7 @@ class Target:
         self.headers: dict[str, str] = {hdrs.HOST: origin.host_port_subcomponent or self.host}
         self.place = f"{self.host}:{self.port}"
         self.secure = origin.scheme == "https"
+        self.proxy_authorization = _basic(proxy) if proxy is not None and not self.secure else b""
         # A proxy is sent the whole address of a plain request, and none of one that goes through a tunnel.
         self.path_prefix = b"" if proxy is None or self.secure else str(origin.origin()).encode()
         self.connection_key = ConnectionKey(self.host, self.port, self.secure, trust, proxy, None, None, self.server_hostname)
@@ -82,6 +84,13 @@ class UpstreamConnector(aiohttp.TCPConnector):
         for name in AUTOMATIC_HEADERS:
             built.headers.pop(name, None)
         return built
+
+
+def _basic(proxy: URL) -> bytes:
+    """What a proxy wants as `Proxy-Authorization` for the credentials in its address; empty when there are none."""
+    if not proxy.user and not proxy.password:
+        return b""
+    return b"Basic " + base64.b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode())
 
 
 def trusting(ca_bundle: str) -> ssl.SSLContext:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
 READ_BUFFER = 2**17  # reading pauses at twice this, and resumes below it
-WRITE_SLICE = 2**18  # a longer body is handed to the socket (and through TLS) in slices, so that it never stalls the loop
+WRITE_SLICE = 2**18  # a longer body goes to the socket (and through TLS) in slices, so that it never stalls the loop
 MAX_LINE = 16 * 1024  # of a status line, and of one header
 MAX_HEADERS = 200
 
@@ -41,6 +41,7 @@ class UpstreamProtocol(ResponseHandler):
         self._idle = False  # lies in the pool
         self._answered = False  # the head of an answer has arrived
         self._held = False  # reading was paused in this exchange, so the parser may hold bytes of its own
+        self._seen = b""  # the last bytes of a head that has not ended
         self._unsent = NOTHING
 
     # -- the exchange
@@ -51,6 +52,7 @@ class UpstreamProtocol(ResponseHandler):
         self.exchanges += 1
         self.facts = facts
         self._idle = self._answered = self._held = False
+        self._seen = b""
         self.set_response_params(
             skip_payload=bodiless,
             read_until_eof=True,
@@ -103,12 +105,34 @@ class UpstreamProtocol(ResponseHandler):
             elif data and self.transport is not None:
                 self.transport.abort()  # an answer to nothing must not become the answer to the next request
             return
+        while not self._answered and (end := self._head_end(data)):
+            # The parser drops a head when what follows it in the same segment is wrong: it gets the head by itself.
+            self._parse(data[:end])
+            data = data[end:]
+            if not data or self._parser is None:
+                return
+        self._parse(data)
+
+    def _head_end(self, data: bytes) -> int:
+        """Where the next bytes after a head begin in `data`, which may be its end; 0 when no head ends in it."""
+        seen = self._seen + data
+        ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := seen.find(mark)) >= 0]
+        end = min(ends) - len(self._seen) if ends else 0
+        self._seen = b"" if end else seen[-3:]
+        return end
+
+    def _parse(self, data: bytes) -> None:
+        parser = self._parser
+        assert parser is not None
         try:
             messages, upgraded, _ = parser.feed_data(data)
         except Exception as error:  # noqa: BLE001 - the parser raises its errors bare, and all mean the same
             self._fail(*causes.of_parsing(error))
             return
         if not messages:
+            return
+        if self._idle:  # given back while this was parsed, with more behind the answer's end
+            self.abort()
             return
         for message, payload in messages:
             if message.should_close:
@@ -132,7 +156,7 @@ class UpstreamProtocol(ResponseHandler):
     # -- how it ends
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._parser is not None and not self._idle and self._open():
+        if not self._idle and self._open():
             self._lose(exc)
         self._parser = None  # else aiohttp would end the body in its own words
         super().connection_lost(exc)
@@ -142,13 +166,13 @@ class UpstreamProtocol(ResponseHandler):
         return not self._answered or (payload is not None and not payload.is_eof())
 
     def _lose(self, exc: BaseException | None) -> None:
-        payload = self._payload
-        if self._held and payload is not None and not self._flush(payload):
+        parser, payload = self._parser, self._payload
+        if parser is None or (self._held and payload is not None and not self._flush(payload)):
             return
         received = payload.total_bytes if payload is not None else 0
         if exc is None and self._answered:
             try:
-                self._parser.feed_eof()  # the proper end of a body that its close delimits
+                parser.feed_eof()  # the proper end of a body that its close delimits
             except Exception as error:  # noqa: BLE001 - as above: it says what the framing still expected
                 self._fail(*causes.of_truncation(error, received))
             return

@@ -26,6 +26,7 @@ from relay.transport.connector import Target, UpstreamConnector, trusting
 from relay.transport.facts import ConnectionFacts, TransportFailure
 from relay.transport.protocol import UpstreamProtocol
 
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 KEPT_TARGETS = 1024  # more origins than this, and the table starts anew
 
 
@@ -49,7 +50,10 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         url = request.url
         key = (url.scheme, url.netloc, extensions.get("proxy"), extensions.get("ca_bundle"))
         target = self._targets.get(key) or await self._target(*key)
-        body = await request.aread()
+        try:
+            body = request.content
+        except httpx.RequestNotRead:
+            body = await request.aread()
         head = _head(request, target, len(body))
         facts = extensions["connection"] = ConnectionFacts()  # so that a caller who cancels knows how far it came
         if extensions.get("fresh"):
@@ -63,12 +67,13 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
             while message.code < 200 and message.code != 101:
                 message, payload = await protocol.read()
             if message.code == 101:
-                raise protocol.exception()  # type: ignore[misc]  # the protocol has failed it
+                detail = "the upstream switched protocols unasked"
+                raise TransportFailure(Cause.UPSTREAM_PROTOCOL, detail, connection=facts)
         except BaseException as error:
             protocol.abort()
             connection.close()
-            if isinstance(error, aiohttp.ServerDisconnectedError | OSError) and not isinstance(error, TimeoutError):
-                below = error.__cause__ if isinstance(error.__cause__, OSError) else None
+            if isinstance(error, aiohttp.ServerDisconnectedError | OSError):  # lost before it was taken
+                below = error if isinstance(error, OSError) else None
                 cause, detail = causes.of_loss(below, unsent=False, answered=False, received=0)
                 raise TransportFailure(cause, detail, connection=facts) from error
             raise
@@ -137,17 +142,21 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
 
 def _head(request: httpx.Request, target: Target, length: int) -> bytes:
     """Request line and headers. The body is sent whole, so its length takes the place of any other framing."""
-    raw = request.headers.raw
     lines = [b"%b %b%b HTTP/1.1" % (request.method.encode("ascii"), target.path_prefix, request.url.raw_path)]
-    lines += [b"%b: %b" % pair for pair in raw]
-    names = {name.lower() for name, _ in raw}
-    if b"transfer-encoding" in names:
-        lines = [lines[0], *(b"%b: %b" % pair for pair in raw if pair[0].lower() != b"transfer-encoding")]
+    framed = hosted = False
+    for pair in request.headers.raw:
+        name = pair[0].lower()
+        if name == b"transfer-encoding":
+            continue
+        framed = framed or name == b"content-length"
+        hosted = hosted or name == b"host"
+        lines.append(b"%b: %b" % pair)
+    if not framed and (length or request.method in WITH_BODY):
         lines.append(b"Content-Length: %d" % length)
-    if b"host" not in names:
+    if not hosted:
         lines.insert(1, b"Host: " + target.headers["Host"].encode("ascii"))
-    if "Proxy-Authorization" in target.headers and target.path_prefix:
-        lines.append(b"Proxy-Authorization: " + target.headers["Proxy-Authorization"].encode("ascii"))
+    if target.proxy_authorization:
+        lines.append(b"Proxy-Authorization: " + target.proxy_authorization)
     count = len(lines)
     head = b"\r\n".join(lines)
     if head.count(b"\n") != count - 1 or head.count(b"\r") != count - 1 or b"\0" in head:
