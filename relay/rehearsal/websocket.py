@@ -74,10 +74,14 @@ def encode_close(code: int, reason: str) -> bytes:
     return encode_frame(CLOSE, b"" if code == 1005 else struct.pack("!H", code) + reason.encode()[:123])
 
 
-def payload_of(piece: bytes) -> bytes:
-    """The data of an event as it was encoded for HTTP; nothing for comments."""
-    lines = piece.splitlines()
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+def split_events(buffer: bytes) -> tuple[list[bytes], bytes]:
+    """The data of each whole event in what was written for HTTP (nothing for comments), and the rest."""
+    *blocks, rest = buffer.replace(b"\r\n", b"\n").split(b"\n\n")
+    found = []
+    for block in blocks:
+        lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+        found.append(b"\n".join(lines))
+    return found, rest
 
 
 class WebSocketSession:
@@ -88,7 +92,8 @@ class WebSocketSession:
         self._upgrade = upgrade
         self._answer = answer
         self._turns: asyncio.Queue[bytes] = asyncio.Queue()
-        self._last = b""
+        self._last = b""  # the last message, which tells whether the answer was finished
+        self._unsent = b""  # the beginning of an event
 
     async def run(self) -> None:
         """Reads until the close; answers one message after the other meanwhile."""
@@ -136,7 +141,7 @@ class WebSocketSession:
             body = await self._turns.get()
             self._wires.ordinal += 1
             record, play = self._answer(Request(METHOD, self._upgrade.target, self._upgrade.headers, body))
-            self._last, ended = b"", False
+            self._last, self._unsent, ended = b"", b"", False
             for step in play:
                 ended = await self._carry_out(step, record)
             if not ended:
@@ -148,10 +153,7 @@ class WebSocketSession:
         """One step in terms of messages; tells whether it ended the answer."""
         match step:
             case bytes():
-                data = payload_of(step)
-                self._last = data or self._last
-                frame = encode_frame(TEXT, data) if data else encode_frame(PING, b"")
-                await self._wires.write(frame, record, piece=True)
+                await self._send(step, record)
             case Head(status):
                 if record:
                     record.status = status
@@ -170,6 +172,14 @@ class WebSocketSession:
             case Reset():
                 await self._wires.reset()
         return isinstance(step, End | Cut | Reset | Close)
+
+    async def _send(self, piece: bytes, record: Record | None) -> None:
+        """The events that this piece of a body completes, a message each."""
+        found, self._unsent = split_events(self._unsent + piece)
+        for data in found:
+            self._last = data or self._last
+            frame = encode_frame(TEXT, data) if data else encode_frame(PING, b"")
+            await self._wires.write(frame, record, piece=True)
 
     async def _end(self) -> None:
         """A finished answer leaves the connection open for the next."""

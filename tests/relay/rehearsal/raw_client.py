@@ -45,7 +45,7 @@ def ask(
     protocol: str = "openai-chat",
     *,
     stream: bool = True,
-    patience: float = 0.15,
+    patience: float = 5,
     limit: int = 1 << 22,
     headers: dict[str, str] | None = None,
     sock: socket.socket | None = None,
