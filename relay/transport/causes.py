@@ -78,7 +78,7 @@ def _certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
 def told(error: BaseException) -> str:
     """An operating system's error in words, with its symbol, without addresses."""
     if isinstance(error, ssl.SSLError):
-        return error.reason or type(error).__name__
+        return getattr(error, "reason", None) or type(error).__name__  # not every way to raise one sets it
     if isinstance(error, socket.gaierror):
         return error.strerror or type(error).__name__
     if isinstance(error, OSError) and error.errno:
