@@ -128,7 +128,7 @@ class UpstreamBody(httpx.AsyncByteStream):
         self._content = None
         connection, self._connection = self._connection, None
         if self._timer is not None:
-            self._timer.cancel()
+            self._timer.cancel()  # it would keep all of this alive until the grace is over
         if connection is not None:
             self._protocol.rest()
             connection.release()

@@ -158,7 +158,7 @@ class UpstreamProtocol(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if not self._idle and self._open():
             self._lose(exc)
-        self._parser = None  # else aiohttp would end the body in its own words
+        self._parser = None  # the end has been told; aiohttp would tell it again, in its own words
         super().connection_lost(exc)
 
     def _open(self) -> bool:

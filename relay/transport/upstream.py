@@ -4,8 +4,9 @@ One transport per process and event loop. It sends what it is given: no header, 
 decompression of its own. The connect timeout is its only clock; the supervisor's watchdog keeps all others. Whatever
 fails is a `TransportFailure`, and whatever is cancelled, wherever that is, closes its socket at once.
 
-Measured against aiohttp's own session (tests/bench): connector and protocol are used directly, because session,
-request and response objects cost more than the exchange itself, and because between them they lose where it failed.
+Connector and protocol are used directly: aiohttp's session, request and response objects cost more than the exchange
+itself, and between them they lose where it failed. tests/bench/transport.py measures it: 0.85 of a bare session's CPU for
+one chunk, httpx's types included, and 0.88 for a hundred; the session's own `TraceConfig` would have cost 1.2.
 """
 
 from __future__ import annotations

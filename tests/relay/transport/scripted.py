@@ -13,6 +13,10 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import httpx
+
+from relay.transport import UpstreamTransport
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -117,3 +121,9 @@ async def polite(line: Line) -> None:
     while True:
         await line.request()
         await line.write(OK)
+
+
+def call(transport: UpstreamTransport, url: str, body: bytes = b"{}", **extensions: object) -> Awaitable[httpx.Response]:
+    """A request to `url`, as the supervisor sends it."""
+    extensions.setdefault("timeout", {"connect": 5.0})
+    return transport.handle_async_request(httpx.Request("POST", url, content=body, extensions=extensions))

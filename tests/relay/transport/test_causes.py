@@ -1,4 +1,4 @@
-"""Each way in which an upstream can fail has exactly one cause, and what arrived before it reaches the reader first."""
+"""Each way in which an upstream can fail before it answers has exactly one cause."""
 
 from __future__ import annotations
 
@@ -10,23 +10,17 @@ import resource
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 import httpx
 import pytest
 
 from relay.ending import Cause
-from relay.transport import TransportFailure, UpstreamTransport, causes
-from tests.relay.transport.scripted import CHUNKED, Line, chunk, polite, upstream
+from relay.transport import TransportFailure, causes
+from tests.relay.transport.scripted import Line, call, polite, upstream
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LONG = b"x" * 2_000
-
-
-def call(transport: UpstreamTransport, url: str, body: bytes = b"{}", **extensions: object) -> Awaitable[httpx.Response]:
-    extensions.setdefault("timeout", {"connect": 5.0})
-    return transport.handle_async_request(httpx.Request("POST", url, content=body, extensions=extensions))
 
 
 async def failure_of(answer: Awaitable[httpx.Response]) -> TransportFailure:
@@ -34,16 +28,6 @@ async def failure_of(answer: Awaitable[httpx.Response]) -> TransportFailure:
         await answer
     assert caught.value.connection is not None
     return caught.value
-
-
-async def read_out(response: httpx.Response) -> tuple[bytes, TransportFailure | None]:
-    received = b""
-    try:
-        while data := await response.stream.read():  # type: ignore[union-attr]
-            received += data
-    except TransportFailure as failure:
-        return received, failure
-    return received, None
 
 
 # -- while connecting
@@ -73,9 +57,9 @@ async def test_a_syn_that_nobody_answers_is_connect_timeout(transport):
         await asyncio.sleep(0.02)
         begun = asyncio.get_running_loop().time()
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
-        failure = await failure_of(call(transport, url, timeout={"connect": 0.2}))
+        failure = await failure_of(call(transport, url, timeout={"connect": 0.05}))
         assert failure.cause is Cause.CONNECT_TIMEOUT
-        assert 0.19 < asyncio.get_running_loop().time() - begun < 1.5
+        assert 0.04 < asyncio.get_running_loop().time() - begun < 0.5  # and not rounded up to a second
 
 
 async def test_a_handshake_that_nobody_answers_is_connect_timeout(transport):
@@ -280,108 +264,3 @@ async def test_no_answer_has_one_cause(transport, script, cause):
 async def test_a_detail_does_not_repeat_what_the_upstream_sent(transport):
     async with upstream(answering(HEAD + b"se cret: 1\r\n\r\n")) as peer:
         assert "cret" not in (await failure_of(call(transport, peer.url))).detail
-
-
-# -- in the body
-
-
-def body_that(data: bytes, end: Callable[[Line], None] | None = Line.close) -> Callable[[Line], Awaitable[None]]:
-    async def script(line: Line) -> None:
-        await line.request()
-        await line.write(data)
-        if end is not None:
-            await asyncio.sleep(0.02)  # a reset overtakes what has not been read
-            end(line)
-
-    return script
-
-
-CLOSED = HEAD + b"Connection: close\r\n\r\n"
-SHORT = HEAD + b"Content-Length: 100\r\n\r\n"
-BODIES = [
-    pytest.param(body_that(CLOSED + b"abc"), b"abc", None, id="close-delimited, closed"),
-    pytest.param(body_that(CLOSED + b"abc", Line.reset), b"abc", Cause.RESET, id="close-delimited, reset"),
-    pytest.param(body_that(CHUNKED + chunk(b"abc")), b"abc", Cause.TRUNCATED_BODY, id="chunked, closed"),
-    pytest.param(body_that(CHUNKED + b"9\r\nabc"), b"abc", Cause.TRUNCATED_BODY, id="chunked, closed in a chunk"),
-    pytest.param(body_that(CHUNKED + chunk(b"abc"), Line.reset), b"abc", Cause.RESET, id="chunked, reset"),
-    pytest.param(body_that(SHORT + b"abc"), b"abc", Cause.TRUNCATED_BODY, id="length, closed"),
-    pytest.param(body_that(SHORT + b"abc", Line.reset), b"abc", Cause.RESET, id="length, reset"),
-    pytest.param(body_that(CHUNKED + chunk(b"abc") + b"zz\r\n", None), b"abc", Cause.UPSTREAM_PROTOCOL, id="bad chunk size"),
-    pytest.param(body_that(CHUNKED, Line.close), b"", Cause.TRUNCATED_BODY, id="chunked, nothing"),
-    pytest.param(body_that(CHUNKED + chunk(b"abc") + b"0\r\n\r\n"), b"abc", None, id="chunked, whole"),
-]
-
-
-@pytest.mark.parametrize("late", [False, True], ids=["reader waits", "reader late"])
-@pytest.mark.parametrize(("script", "received", "cause"), BODIES)
-async def test_what_arrived_is_read_before_the_one_cause_of_the_end(transport, script, received, cause, late):
-    async with upstream(script) as peer:
-        response = await call(transport, peer.url)
-        if late:
-            await asyncio.sleep(0.1)
-        data, failure = await read_out(response)
-        assert data == received
-        assert (failure and failure.cause) is cause
-        if failure is not None:
-            assert failure.received == len(received)
-            with pytest.raises(TransportFailure):  # and it stays so
-                await response.stream.read()
-            with pytest.raises(TransportFailure):
-                response.stream.read_nowait()
-        await peer.all_closed()
-    assert not transport._connector._acquired
-
-
-async def test_a_bad_chunk_size_while_the_reader_waits_reaches_it(transport):
-    async def script(line: Line) -> None:
-        await line.request()
-        await line.write(CHUNKED + chunk(b"abc"))
-        await asyncio.sleep(0.05)
-        await line.write(b"zz\r\n")
-
-    async with upstream(script) as peer:
-        data, failure = await asyncio.wait_for(read_out(await call(transport, peer.url)), 2)
-    assert data == b"abc" and failure.cause is Cause.UPSTREAM_PROTOCOL
-
-
-@pytest.mark.parametrize("cut", range(1, 5))
-async def test_a_head_cut_anywhere_survives_what_is_wrong_behind_it(transport, cut):
-    async def script(line: Line) -> None:
-        await line.request()
-        await line.write(CHUNKED[:-cut])
-        await asyncio.sleep(0.02)
-        await line.write(CHUNKED[-cut:] + chunk(b"abc") + b"zz\r\n")
-
-    async with upstream(script) as peer:
-        data, failure = await read_out(await call(transport, peer.url))
-    assert data == b"abc" and failure.cause is Cause.UPSTREAM_PROTOCOL
-
-
-@pytest.mark.parametrize("end", [Line.close, Line.reset], ids=["closed", "reset"])
-async def test_tls_bodies_end_with_the_same_causes(transport, tls, certificate: Path, end):
-    async with upstream(body_that(CHUNKED + chunk(b"abc"), end), tls) as peer:
-        data, failure = await read_out(await call(transport, peer.url, ca_bundle=str(certificate)))
-    assert data == b"abc"
-    assert failure.cause is (Cause.TRUNCATED_BODY if end is Line.close else Cause.RESET)
-
-
-@pytest.mark.parametrize("size", [10, 5_000], ids=["tiny chunks", "chunks"])
-async def test_a_slow_reader_still_gets_all_that_arrived_before_the_cut(transport, size):
-    sent = 0
-
-    async def script(line: Line) -> None:
-        nonlocal sent
-        await line.request()
-        await line.write(CHUNKED)
-        for _ in range(3_000_000 // (size + 8)):
-            await line.write(chunk(b"y" * size))
-            sent += size
-        line.close()
-
-    async with upstream(script) as peer:
-        response = await call(transport, peer.url)
-        await asyncio.sleep(0.2)  # buffers fill, and reading pauses
-        held = response.stream._content._size
-        assert held < 1_000_000
-        data, failure = await read_out(response)
-    assert len(data) == sent and failure.cause is Cause.TRUNCATED_BODY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import warnings
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 
 from relay.ending import Cause
 from relay.transport import TransportFailure, UpstreamTransport
-from tests.relay.transport.scripted import CHUNKED, Line, chunk, polite, upstream
+from tests.relay.transport.scripted import CHUNKED, OK, Line, chunk, polite, upstream
 
 
 def post(url: str, **extensions: object) -> httpx.Request:
@@ -33,7 +34,7 @@ def taken(transport: UpstreamTransport) -> int:
 
 
 def pooled(transport: UpstreamTransport) -> int:
-    return sum(map(len, transport._connector._conns.values()))
+    return sum(proto.is_connected() for idle in transport._connector._conns.values() for proto, _ in idle)
 
 
 async def stream(transport: UpstreamTransport, url: str, begun: asyncio.Event) -> None:
@@ -67,20 +68,27 @@ async def test_cancelled_before_the_headers_the_socket_closes_at_once(transport)
         await asyncio.wait_for(peer.all_closed(), 0.5)
 
 
-async def test_cancelled_with_a_long_request_unsent_the_socket_closes_at_once(transport):
+@pytest.mark.parametrize("answered", [False, True], ids=["unanswered", "answered"])
+async def test_left_with_a_long_request_unsent_the_socket_closes_at_once(transport, answered):
     async def deaf(line: Line) -> None:
         line.writer.transport.pause_reading()
-        await asyncio.sleep(0.1)
-        line.writer.transport.resume_reading()
+        if answered:
+            await line.write(CHUNKED)
+        await asyncio.sleep(3600)
 
     async with upstream(deaf) as peer:
         request = httpx.Request("POST", peer.url, content=b"x" * 20_000_000)
         task = asyncio.create_task(transport.handle_async_request(request))
         await asyncio.sleep(0.05)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.wait_for(peer.all_closed(), 1)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        if answered:
+            await (await task).aclose()
+        else:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await asyncio.sleep(0.02)
+        assert len(os.listdir("/proc/self/fd")) == descriptors - 1  # though the peer never takes what is still unsent
         assert taken(transport) == 0
 
 
@@ -228,6 +236,7 @@ async def test_discarding_waits_for_the_end_in_the_background(transport):
         assert taken(transport) == 1
         await asyncio.sleep(0.1)
         assert pooled(transport) == 1 and taken(transport) == 0
+        assert response.stream._timer.cancelled()
         again = await transport.handle_async_request(post(peer.url))
         assert again.extensions["connection"].reused
         assert await again.stream.read() == b"abc"
@@ -240,6 +249,7 @@ async def test_discarding_waits_for_the_end_in_the_background(transport):
         pytest.param(one_chunk, 0, id="no grace"),
         pytest.param(ending_after(0.01, b"zz\r\n"), 0.1, id="an end that is wrong"),
         pytest.param(ending_after(0.01, b"", Line.reset), 0.1, id="a reset"),
+        pytest.param(ending_after(0.01, b"0\r\n\r\n" + OK), 0.1, id="more behind the end"),
         pytest.param(ending_after(0.01, chunk(b"x" * 4_000_000) + b"0\r\n\r\n"), 0.1, id="more than is worth reading"),
     ],
 )
