@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from relay.journal_writer import LOCK, Journal, segment_name
@@ -179,6 +179,7 @@ BODY = b"".join(line("close", f"r{number}") + b"\n" for number in range(12))
     cut=st.integers(0, len(BODY)),
     limit=st.integers(1, 20),
 )
+@example(damage=[(BODY.index(b"\n"), b"\r")], cut=0, limit=5)
 def test_no_damage_stops_the_reading_or_costs_an_undamaged_line(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, bytes]], cut: int, limit: int
 ) -> None:
@@ -187,7 +188,8 @@ def test_no_damage_stops_the_reading_or_costs_an_undamaged_line(
         data[at : at + len(foreign)] = foreign
     del data[len(data) - cut :]
     whole = [piece + b"\n" for piece in BODY.splitlines()]
-    untouched = [index for index, piece in enumerate(whole) if piece in bytes(data).splitlines(keepends=True)]
+    left = bytes(data).split(b"\n")[:-1]  # a journal's lines end in LF alone; splitlines would also cut at a foreign CR
+    untouched = [index for index, piece in enumerate(whole) if piece[:-1] in left]
     root = tmp_path_factory.mktemp("journal")
     reader = dead(folder_with(root, bytes(data)))
     records, _ = drained(reader, limit)
