@@ -1,96 +1,191 @@
-"""Takes secrets out of everything that is kept. Pure: no Django, no I/O. Never raises on JSON-like values.
+"""Takes secrets out of whatever is to be kept, and makes text that a database accepts.
 
-Long secrets keep their first 3 and last 2 characters, so that two can be told apart; short ones nothing.
+Pure: no Django, no I/O, no clock. Two invariants hold everywhere: `redact` of something already redacted changes
+nothing (two apps redact the same record), and what is returned shares no mutable part with what was given.
 """
 
-from __future__ import annotations
-
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
+MAX_DEPTH = 6  # what lies deeper is replaced: nobody reads it, and nobody can promise what is in it
+REPLACED = "[redacted]"
+TOO_DEEP = "[too deep]"
+_LONG = 16  # shorter secrets would give away too large a part of themselves
+
 SECRET_KEYS = frozenset(
-    [
+    {
         "authorization",
-        "proxy-authorization",
-        "x-api-key",
-        "api-key",
-        "api_key",
+        "proxyauthorization",
+        "xapikey",
         "apikey",
-        "x-goog-api-key",
+        "xgoogapikey",
         "token",
-        "access_token",
-        "refresh_token",
+        "accesstoken",
+        "refreshtoken",
+        "idtoken",
         "cookie",
-        "set-cookie",
+        "setcookie",
         "session",
+        "sessionid",
+        "csrftoken",
         "secret",
+        "clientsecret",
+        "secretkey",
+        "privatekey",
         "password",
-    ]
+        "passwd",
+    }
+)  # whole keys, without case, hyphen and underscore: `max_tokens` is none of them
+
+_MASKED = re.compile(r".{3}….{2}|\[redacted\]|\[too deep\]", re.DOTALL)
+_SCHEME = re.compile(r"(Bearer|Basic|Token|Digest)\s+(.+)", re.IGNORECASE | re.ASCII | re.DOTALL)
+
+# Parts of which, in lower case, every text that a rule below would change holds one. Whoever wants to know quickly whether
+# a text can be left alone asks for these: here, and in the recorder on the path of each request.
+NEEDLES = (
+    *("sk-", "pk-", "rk-", "epi_", "eyj", "aiza", "ya29.", "gsk_", "xai-", "hf_", "ghp_", "gho_", "ghs_", "ghu_"),
+    *("github_pat_", "xox", "akia", "bearer", "basic", "@", "=", "authorization", "api-key", "api_key", "apikey"),
+    *("access_token", "access-token", "refresh_token", "refresh-token", "id_token", "id-token", 'token"', "token'", "token\\"),
+    *("secret", "private_key", "private-key", "cookie", "session", "csrf", "password", "passwd"),
 )
-DEEPEST = 6
-GONE = "[redacted]"
+_SUSPECT = re.compile("|".join(re.escape(needle) for needle in NEEDLES), re.IGNORECASE | re.ASCII)
 _SHAPES = re.compile(
-    r"(?P<bearer>\b[Bb]earer\s+)(?P<token>[^\s\"',;]{4,})"
-    r"|(?P<key>\b(?:sk|pk|rk|ep|gsk|xai|key)[-_][A-Za-z0-9._-]{8,})"
-    r"|(?P<google>\bAIza[A-Za-z0-9_-]{20,})"
-    r"|(?P<jwt>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*)"
-    r"|(?P<query>[?&](?:key|api_key|apikey|access_token|token|secret|password)=)(?P<value>[^&\s\"'<>]+)"
-    r"|(?P<user>\b[a-z][a-z0-9+.-]*://)[^/\s@\"']+@"
-    r"|(?P<header>\b(?:x-api-key|x-goog-api-key|api[-_]key|password|secret)\"?\s*[:=]\s*\"?)(?P<said>[^\s\"',;&]{4,})",
-    re.IGNORECASE,
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:sk|pk|rk)-[A-Za-z0-9_\-]{4,}"  # OpenAI, Anthropic, Stripe and those who copied them
+    r"|epi_[A-Za-z0-9_\-]{4,}"  # our client keys
+    r"|AIza[0-9A-Za-z_\-]{16,}|ya29\.[0-9A-Za-z_\-.]{8,}"  # Google
+    r"|(?:gsk_|xai-|hf_|gh[opsu]_|github_pat_)[A-Za-z0-9_\-]{8,}"
+    r"|xox[abprs]-[A-Za-z0-9\-]{8,}|AKIA[0-9A-Z]{12,}"
+    r"|eyJ[A-Za-z0-9_\-]{4,}\.[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]*)?"  # JSON web tokens
+    r")"
 )
-_CONTROL = re.compile("[\x00\ud800-\udfff]")
+_CREDENTIALS = re.compile(
+    r"\b((?i:Bearer)\s+)([^\s\"'\\,;<>\[\]…]{6,})|\b((?i:Basic)\s+)((?=[^\s]*[A-Z0-9=])[A-Za-z0-9+/=_\-]{8,})",
+    re.ASCII,
+)
+_USER_INFO = re.compile(r"(?<=://)[^\s/?#@\"'<>]+@")
+_NAMES = (
+    r"proxy-authorization|authorization|x-goog-api-key|x-api-key|api[-_]?key|access[-_]token|refresh[-_]token|id[-_]token|"
+    r"client[-_]secret|secret[-_]key|private[-_]key|csrf[-_]?token|password|passwd"
+)
+_ANY_NAME = _NAMES + r"|set-cookie|cookie|session(?:[-_]?id)?|token|secret"
+# `"api_key": "…"`, also inside a string that was itself encoded (\"api_key\": \"…\"), and Python's repr.
+_QUOTED = re.compile(
+    rf"((?P<mark>\\{{0,8}}[\"'])(?:{_ANY_NAME})(?P=mark)\s?:\s?b?(?P<open>\\{{0,8}}[\"']))(?P<value>(?:(?!(?P=open)).)*)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+# `?key=…`, `token=…`; `key` alone is a secret in a query only.
+_ASSIGNED = re.compile(
+    rf"((?:[?&;]key|(?<![A-Za-z0-9_\-])(?:{_ANY_NAME}))\s?=\s?)([^\s&;,\"'<>()\[\]{{}}\\]+)", re.IGNORECASE | re.ASCII
+)
+_COOKIE_LINE = re.compile(r"(?<![A-Za-z0-9_\-\"'])((?:set-)?cookie\s?:\s?)([^\r\n]+)", re.IGNORECASE | re.ASCII)
+_HEADER = re.compile(
+    rf"(?<![A-Za-z0-9_\-\"'])((?:{_NAMES})\s?:\s?(?:(?:Bearer|Basic|Token|Digest)\s+)?)([^\s,;\"'<>{{}}\\]+)",
+    re.IGNORECASE | re.ASCII,
+)
 
 
-def masked(secret: str) -> str:
-    """`sk-…9f` for a long secret, nothing of a short one."""
-    return f"{secret[:3]}…{secret[-2:]}" if len(secret) >= 16 else GONE
+def redact(value: Any, _depth: int = 0) -> Any:
+    """A copy of `value` without secrets: by key, by shape inside strings, and all that lies below depth 6."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _depth >= MAX_DEPTH and isinstance(value, Mapping | list | tuple | set | frozenset) and value:
+        return TOO_DEEP
+    if isinstance(value, Mapping):
+        return {
+            redact_text(key) if isinstance(key, str) else key: _mask(item)
+            if isinstance(key, str) and is_secret_key(key)
+            else redact(item, _depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redact(item, _depth + 1) for item in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return redact_text(bytes(value).decode("utf-8", "backslashreplace"))
+    return redact_text(_text_of(value))
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether the value under this key is a secret whatever it looks like."""
+    return key.strip().lower().replace("-", "").replace("_", "") in SECRET_KEYS
 
 
 def redact_text(text: str) -> str:
-    """`text` without anything shaped like a key."""
-    return _SHAPES.sub(_replace, text)
+    """`text` with everything that looks like a secret masked."""
+    if len(text) < 7 or not _SUSPECT.search(text):
+        return text
+    text = _USER_INFO.sub(f"{REPLACED}@", text)
+    text = _COOKIE_LINE.sub(lambda found: found[1] + REPLACED, text)
+    text = _QUOTED.sub(lambda found: found[1] + mask(found["value"]), text)
+    text = _ASSIGNED.sub(lambda found: found[1] + mask(found[2]), text)
+    text = _HEADER.sub(lambda found: found[1] + mask(found[2]), text)
+    text = _CREDENTIALS.sub(lambda found: (found[1] or found[3]) + mask(found[2] or found[4]), text)
+    return _SHAPES.sub(lambda found: mask(found[0]), text)
 
 
-def _replace(match: re.Match[str]) -> str:
-    found = match.groupdict()
-    if found["bearer"]:
-        return found["bearer"] + masked(found["token"])
-    if found["query"]:
-        return found["query"] + masked(found["value"])
-    if found["user"]:
-        return f"{found['user']}{GONE}@"
-    if found["header"]:
-        return found["header"] + masked(found["said"])
-    return masked(match.group())
+def mask(secret: str) -> str:
+    """Three first and two last characters of a long secret, nothing of a short one. The name of a scheme stays."""
+    scheme = _SCHEME.fullmatch(secret)
+    if scheme:
+        return f"{scheme[1]} {mask(scheme[2])}"
+    if not secret or _MASKED.fullmatch(secret):
+        return secret
+    return f"{secret[:3]}…{secret[-2:]}" if len(secret) >= _LONG else REPLACED
 
 
-def redact(value: Any, depth: int = 0) -> Any:
-    """A copy of a JSON-like value without secrets; below depth 6 all is replaced."""
+def _mask(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, str):
-        return redact_text(value)
-    if isinstance(value, Mapping):
-        if depth >= DEEPEST:
-            return GONE
-        return {name: _field(name, item, depth) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return GONE if depth >= DEEPEST else [redact(item, depth + 1) for item in value]
-    return value
+        return mask(value)
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return [mask(item) for item in value]
+    return REPLACED
 
 
-def _field(name: Any, value: Any, depth: int) -> Any:
-    if str(name).lower() in SECRET_KEYS and value is not None and not isinstance(value, bool):
-        return masked(value) if isinstance(value, str) else GONE
-    return redact(value, depth + 1)
-
-
-def storable(value: Any) -> Any:
-    """A copy in which texts hold nothing that a database refuses: NUL and lone surrogates are escaped."""
+def storable(value: Any, _depth: int = 0) -> Any:
+    """`value` as JSON that every database takes: NUL and lone surrogates escaped, no NaN, no huge number, text keys."""
     if isinstance(value, str):
-        return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", value)
+        return storable_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(1 << 63) <= value < 1 << 63 else _wide(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if _depth > 4 * MAX_DEPTH:
+        return TOO_DEEP  # whatever refers to itself ends here
     if isinstance(value, Mapping):
-        return {storable(str(name)): storable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value
+        return {
+            storable_text(key if isinstance(key, str) else _text_of(key)): storable(item, _depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [storable(item, _depth + 1) for item in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return storable_text(bytes(value).decode("utf-8", "backslashreplace"))
+    return storable_text(_text_of(value))
+
+
+def storable_text(text: str) -> str:
+    """`text` with NUL and lone surrogates written as escapes, as `\\u0000` and `\\ud83d`."""
+    if text.isascii():
+        return text.replace("\x00", "\\u0000") if "\x00" in text else str(text)
+    return text.replace("\x00", "\\u0000").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _wide(value: int) -> str:
+    """A number that no database column holds; one of thousands of digits cannot even be written out."""
+    return str(value) if value.bit_length() <= 1024 else f"a number of {value.bit_length()} bits"
+
+
+def _text_of(value: Any) -> str:
+    """What an object says of itself, even when saying it fails."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not lose the record it is part of
+        return f"<{type(value).__name__} that cannot be shown>"

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from errorlog.redaction import NEEDLES
 from relay.ending import Cause, Fault, Outcome, Phase
 
-# What a text must hold, in lower case, for redaction to have anything to do: a part of each shape that it knows,
-# and NUL, which databases refuse.
-SUSPECT = (
-    *("\0", "@", "=", "bearer", "aiza", "eyj", "secret", "password", "api-key", "api_key", "apikey"),
-    *("sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ep-", "ep_", "xai-", "xai_", "key-", "key_"),
-)
+# What a text must hold, in lower case, for redaction to have anything to do; and NUL, which databases refuse.
+SUSPECT = ("\0", *NEEDLES)
 # The names of fields that our own records are made of. A field of another name sends the record to redaction.
 NAMES = frozenset(
     (  # noqa: SIM905 - so many words in a list would be a page
