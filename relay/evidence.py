@@ -210,12 +210,11 @@ def _gaps(exchange: Exchange) -> dict[str, Any]:
         silence = exchange.ended - waiting_since
         if silence > longest:
             longest, began = silence, waiting_since
-    gaps = sorted(exchange.gaps)
     return pruned(
         {
             "longest_ms": round(longest * 1000, 3),
             "longest_began": _ms(exchange, began) if longest else None,
-            "median_ms": round(gaps[len(gaps) // 2] * 1000, 3) if gaps else None,
+            "median_ms": None if exchange.median_gap is None else round(exchange.median_gap * 1000, 3),
             "blocked_ms": round(exchange.longest_block * 1000, 3),
             "loop_lag_ms": round(exchange.loop_lag * 1000, 3),
         }

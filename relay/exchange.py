@@ -1,7 +1,7 @@
 """The facts of one request, from receipt to ending.
 
 An `Exchange` is written to by whoever learns something (handler, supervisor, watchdog, client connection) and read once,
-by `finish()`, which is the only writer of the ending: the first call classifies and records, a later call returns the
+by `finish_once()`, which is the only writer of the ending: the first call classifies and records, a later call returns the
 same verdict. It is called from one place, the `finally` of the handler. Times are seconds of the loop's monotonic clock.
 """
 
@@ -12,6 +12,7 @@ import re
 import time
 from collections import deque
 from dataclasses import dataclass
+from statistics import median_high
 from typing import TYPE_CHECKING, Any, Protocol
 
 from relay import recorder
@@ -133,6 +134,7 @@ class Exchange:
         self.upstream_chunks = 0
         self.gaps: list[float] = []
         self.gap_stride = 1
+        self.median_gap: float | None = None  # known once it has ended
         self.longest_gap = 0.0
         self.longest_gap_at = 0.0
         self.last_events: deque[tuple[str, int, float]] = deque(maxlen=8)
@@ -141,7 +143,6 @@ class Exchange:
         # the client's side
         self.headers_sent = False
         self.committed = False
-        self.commit_headers: Any = None  # callable that sends the early 200, set while that is possible
         self.heartbeat_frame = b""
         self.client_status: int | None = None
         self.client_close: ClientClose | None = None
@@ -170,7 +171,6 @@ class Exchange:
         self.stack = ""
         self.verdict: Verdict | None = None
         self.ended: float | None = None
-        self.lived = False  # a `live` line was written
         self.next_live = self.received + 1.0
         LIVE.add(self)
         recorder.record_open(self.record_id, self.received_at, entry_of(self))
@@ -291,7 +291,6 @@ class Exchange:
         now = self.ended or self.loop.time()
         attempt = self.attempts[-1] if self.attempts else None
         close = self.client_close
-        gaps = sorted(self.gaps)
         silent_since = self.last_upstream_byte or (attempt.request_sent or attempt.started if attempt else None)
         silence = now - silent_since if silent_since is not None and self.reading_since is not None else 0.0
         blocked = close.blocked_for if close else 0.0
@@ -311,7 +310,7 @@ class Exchange:
             upstream_bytes=self.upstream_bytes,
             ended_at=now - self.received,
             upstream_silence=silence,
-            median_gap=gaps[len(gaps) // 2] if gaps else 0.0,
+            median_gap=self.median_gap or 0.0,
             blocked_writing=blocked,
             unsent_for=unsent,
             write_errno=close.write_errno if close else "",
@@ -325,6 +324,7 @@ class Exchange:
             return self.verdict
         self.ended = self.loop.time()
         LIVE.discard(self)
+        self.median_gap = median_high(self.gaps) if self.gaps else None
         if self.interrupt is not None:
             self.occurrences.append(self.interrupt)
         verdict = self.verdict = classify(self.facts())
@@ -341,5 +341,5 @@ class Exchange:
                 record_id=self.record_id,
             )
         )
-        self.task = self.client = self.commit_headers = None
+        self.task = self.client = None
         return verdict

@@ -26,8 +26,13 @@ from relay.transport import TransportFailure, UpstreamTransport
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer, Kind, MalformedBody
 from relay.wire.registry import Dialect
-from relay.wire.sse import OversizedEvent, SSEScanner
+from relay.wire.sse import Frame, OversizedEvent, SSEScanner
 
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
 HELD_SECONDS, HELD_BYTES = 5.0, 64 * 1024  # how long and how much of a stream's opening is held back
 DECODED_LIMIT = 1 << 40  # a stream has no length; events and whole bodies have limits of their own
 WHOLE_LIMIT = 64 * 1024 * 1024
@@ -96,7 +101,7 @@ async def relay(
                 break
         assert failure is not None
         if failure.cause in TIMEOUTS or CAUSES[failure.cause].outcome is Outcome.UPSTREAM_ERROR:
-            _cool(candidate, failure, exchange)
+            routing.cool_after(candidate, failure.cause, failure.detail, exchange.loop.time(), failure.retry_after)
         why = _no_more(exchange, failure, number + 1 < len(tries))
         run.record.next = why or "tried the next"
         if why:
@@ -115,17 +120,13 @@ def _no_more(exchange: Exchange, failure: AttemptFailed, more: bool) -> str:
     return "" if more else "not tried again: no candidate left"
 
 
-def _cool(candidate: routing.Candidate, failure: AttemptFailed, exchange: Exchange) -> None:
-    routing.cool_after(candidate, failure.cause, failure.detail, exchange.loop.time(), failure.retry_after)
-
-
 def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpResponseBase:
     """What the client gets when every attempt failed."""
     exchange.note(failure.cause, failure.detail, failure.at)
     error = client_error(exchange, failure.cause, failure.detail, failure.status)
     if exchange.headers_sent:
         frame = dialect.error_frame(error, exchange.answer or Answer())
-        return StreamingHttpResponse(_one(frame), content_type="text/event-stream")
+        return _event_stream(_one(frame))
     if failure.body is not None:
         response = HttpResponse(failure.body, status=error.status, content_type="application/json")
     else:
@@ -134,6 +135,11 @@ def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpR
         if name != "content-type":
             response[name] = value
     return response
+
+
+def _event_stream(blocks: AsyncIterator[bytes]) -> StreamingHttpResponse:
+    """A 200 whose body is `blocks`, with what every stream needs so that nobody between us and the client holds it back."""
+    return StreamingHttpResponse(blocks, headers=STREAM_HEADERS)
 
 
 async def _one(frame: bytes) -> AsyncIterator[bytes]:
@@ -351,12 +357,10 @@ class Run:
             if content or self.ended or size > HELD_BYTES:
                 break
         self.exchange.committed = True
-        stream = StreamingHttpResponse(self._stream(b"".join(held)), content_type="text/event-stream; charset=utf-8")
+        stream = _event_stream(self._stream(b"".join(held)))
         for name, value in passed_headers(response.headers.raw):
             if name != "content-type":
                 stream[name] = value
-        stream["Cache-Control"] = "no-cache"
-        stream["X-Accel-Buffering"] = "no"
         return stream
 
     async def _not_a_stream(self, first: bytes) -> HttpResponseBase:
@@ -375,8 +379,7 @@ class Run:
             raise
         self.exchange.committed = True
         self.exchange.block_terminal = True
-        stream = self.dialect.whole_to_stream(body)
-        return StreamingHttpResponse(_one(stream), content_type="text/event-stream; charset=utf-8")
+        return _event_stream(_one(self.dialect.whole_to_stream(body)))
 
     async def _read(self) -> bytes:
         """What the upstream sent next, decoded; empty at its proper end."""
@@ -409,28 +412,33 @@ class Run:
         raws: list[bytes] = []
         content = False
         for frame in frames:
-            mark = self.reader.read(frame)
-            kind = mark.kind
             if self.ended:
-                continue  # after the end: counted by the reader, not relayed
-            raws.append(frame.raw)
-            if kind is Kind.PING:
+                self.reader.read(frame)  # behind the end: counted by the reader, not relayed
                 continue
-            exchange.event(mark.name, len(frame.raw), now)
-            exchange.block_event = mark.name
-            if kind in CONTENT:
-                content = True
-                exchange.last_content = now
-            if kind is Kind.ERROR:
-                self.ended = True
-            elif self.reader.answer.terminal:
-                self._terminal(now)
-            elif kind is Kind.FINISH:
-                self._learn_finish()
+            raws.append(frame.raw)
+            content = self._learn(frame, now) in CONTENT or content
         if oversized is not None:
             exchange.note(Cause.OVERSIZED_EVENT, str(oversized))
             self.ended = True
         return (raws[0] if len(raws) == 1 else b"".join(raws)), content
+
+    def _learn(self, frame: Frame, now: float) -> Kind:
+        """What one event means for the exchange; a ping means nothing."""
+        exchange = self.exchange
+        mark = self.reader.read(frame)
+        if mark.kind is Kind.PING:
+            return mark.kind
+        exchange.event(mark.name, len(frame.raw), now)
+        exchange.block_event = mark.name
+        if mark.kind in CONTENT:
+            exchange.last_content = now
+        if mark.kind is Kind.ERROR:
+            self.ended = True
+        elif self.reader.answer.terminal:
+            self._terminal(now)
+        elif mark.kind is Kind.FINISH:
+            self._learn_finish()
+        return mark.kind
 
     def _terminal(self, now: float) -> None:
         exchange = self.exchange
@@ -447,16 +455,8 @@ class Run:
         frame = self.scanner.close()
         if frame is not None and not self.ended:
             exchange.notes.add("unterminated-last-event")
-            mark = self.reader.read(frame)
-            exchange.event(mark.name, len(frame.raw), exchange.loop.time())
-            exchange.block_event = mark.name
+            self._learn(frame, exchange.loop.time())
             block = frame.raw
-            if mark.kind is Kind.ERROR:
-                self.ended = True
-            elif answer.terminal:
-                self._terminal(exchange.loop.time())
-            elif mark.kind is Kind.FINISH:
-                self._learn_finish()
         if not self.ended and answer.finish is not None:
             block += self._finish_without_marker()
         return block, bool(block)

@@ -30,6 +30,7 @@ class Adapter:
     """One kind of upstream. Subclasses say how the credential is shown."""
 
     protocol = ""
+    default_headers: tuple[tuple[bytes, bytes], ...] = ()  # what the upstream insists on, when the client does not say it
 
     def __init__(self) -> None:
         self._urls: dict[tuple[str, str], httpx.URL] = {}
@@ -63,6 +64,9 @@ class Adapter:
         """The request to `upstream`: the client's headers less what is not its to send, and the credential."""
         url = self.url(upstream, path, query)
         sent = [(name, value) for name, value in headers if name not in DROPPED_HEADERS]
+        for default in self.default_headers:
+            if not any(name == default[0] for name, _ in sent):
+                sent.append(default)
         sent.append((b"host", url.netloc))
         sent.append((b"accept-encoding", b"identity"))
         sent += self.credential_headers(credential)

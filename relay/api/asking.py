@@ -13,6 +13,23 @@ from relay.refusal import Refusal
 from relay.wire.events import BadField
 from relay.wire.registry import Dialect
 
+# What the gateway itself reads of a body; all else is between the client and the upstream.
+BODY_SCHEMA = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model"],
+                    "properties": {"model": {"type": "string"}, "stream": {"type": "boolean", "default": False}},
+                    "additionalProperties": True,
+                }
+            }
+        },
+    }
+}
+
 
 async def ask(request: HttpRequest, dialect: Dialect) -> HttpResponseBase:
     """Routes the request by its body's `model` and relays the answer.

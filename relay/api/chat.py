@@ -4,28 +4,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from ninja import Router
 
-from relay.api.asking import ask
+from relay.api.asking import BODY_SCHEMA, ask
 from relay.wire.registry import DIALECTS
 
 router = Router(tags=["Chat completions"])
 DIALECT = DIALECTS["chat"]
-SCHEMA = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["model"],
-                    "properties": {"model": {"type": "string"}, "stream": {"type": "boolean", "default": False}},
-                    "additionalProperties": True,
-                }
-            }
-        },
-    }
-}
 
 
-@router.post("/chat/completions", openapi_extra=SCHEMA, summary="Chat completions, relayed as they stream")
+@router.post("/chat/completions", openapi_extra=BODY_SCHEMA, summary="Chat completions, relayed as they stream")
 async def create(request: HttpRequest) -> HttpResponseBase:
     return await ask(request, DIALECT)

@@ -24,17 +24,14 @@ from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
+from relay.supervisor import STREAM_HEADERS
 from relay.watchdog import Watchdog
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 CLIENT_PREFIXES = ("/v1/", "/v1beta/")
-STREAM_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+EARLY_HEADERS = [(name.encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
 
 
 def cors(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
@@ -108,7 +105,7 @@ class Delivery:
             return
         if not exchange.headers_sent:
             exchange.committed = True
-            await self.start(200, [*STREAM_HEADERS, (b"x-request-id", exchange.request_id.encode())])
+            await self.start(200, [*EARLY_HEADERS, (b"x-request-id", exchange.request_id.encode())])
         if frame:
             self.busy = True
             await self.send({"type": "http.response.body", "body": frame, "more_body": True})

@@ -19,6 +19,7 @@ from relay.wire.events import (
     request_facts,
     sse,
     whole,
+    whole_answer,
 )
 from relay.wire.sse import Frame
 
@@ -48,10 +49,7 @@ class Reader:
         if frame.comment_only:
             return Mark(Kind.PING, "comment")
         answer = self.answer
-        answer.event_count += 1
-        if answer.terminal or answer.failure:
-            answer.events_after_terminal += 1
-            answer.notes.add("events_after_terminal")
+        answer.counts_event()
         body = decoded(frame.data)
         if body is None:
             answer.notes.add("malformed-event")
@@ -111,14 +109,11 @@ def learn_usage(usage: Any, answer: Answer) -> None:
 
 def read_whole(body: bytes, answer: Answer) -> None:
     """A message that was not streamed. Raises MalformedBody."""
-    value = whole(body)
-    if value.get("error"):
-        answer.failure = failure_of(value["error"])
+    value = whole_answer(body, answer)
+    if value is None:
         return
     answer.response_id = value["id"] if isinstance(value.get("id"), str) else None
     learn_usage(value.get("usage"), answer)
-    answer.event_count = 1
-    answer.terminal = True
     if value.get("stop_reason"):
         answer.ends(value["stop_reason"], COMPLETED)
 

@@ -111,6 +111,13 @@ class Answer:
         self.sequence_number = -1
         self.notes: set[str] = set()
 
+    def counts_event(self) -> None:
+        """One more event was parsed; one behind the end is noted too."""
+        self.event_count += 1
+        if self.terminal or self.failure:
+            self.events_after_terminal += 1
+            self.notes.add("events_after_terminal")
+
     def ends(self, reason: Any, completed: frozenset[str]) -> None:
         """A finish reason came: a known good one completes the answer; any other one, kept verbatim, shortened it."""
         text = reason if isinstance(reason, str) else str(reason)
@@ -173,6 +180,21 @@ def whole(body: bytes) -> dict[str, Any]:
     value = decoded(body)
     if value is None:
         raise MalformedBody("the answer is not a JSON object")
+    return value
+
+
+def whole_answer(body: bytes, answer: Answer) -> dict[str, Any] | None:
+    """The JSON object of a whole answer, which is one event and the end; None when it is an error, which `answer` then holds.
+
+    Raises:
+        MalformedBody: it is no JSON object.
+    """
+    value = whole(body)
+    if value.get("error"):
+        answer.failure = failure_of(value["error"])
+        return None
+    answer.event_count = 1
+    answer.terminal = True
     return value
 
 

@@ -17,6 +17,7 @@ from relay.wire.events import (
     request_facts,
     sse,
     whole,
+    whole_answer,
 )
 from relay.wire.sse import Frame
 
@@ -45,10 +46,7 @@ class Reader:
         if frame.comment_only:
             return PING
         answer = self.answer
-        answer.event_count += 1
-        if answer.terminal or answer.failure:
-            answer.events_after_terminal += 1
-            answer.notes.add("events_after_terminal")
+        answer.counts_event()
         if frame.data.strip() == b"[DONE]":
             if answer.finish is None:
                 answer.notes.add("finish-reason-missing")
@@ -116,15 +114,12 @@ def usage_of(usage: dict[str, Any]) -> Usage:
 
 def read_whole(body: bytes, answer: Answer) -> None:
     """A chat completion that was not streamed. Raises MalformedBody."""
-    value = whole(body)
-    if value.get("error"):
-        answer.failure = failure_of(value["error"])
+    value = whole_answer(body, answer)
+    if value is None:
         return
     answer.response_id = value["id"] if isinstance(value.get("id"), str) else None
     if isinstance(value.get("usage"), dict):
         answer.usage = usage_of(value["usage"])
-    answer.event_count = 1
-    answer.terminal = True
     choices = value.get("choices")
     reasons = [item.get("finish_reason") for item in choices if isinstance(item, dict)] if isinstance(choices, list) else []
     reasons = [reason for reason in reasons if reason]

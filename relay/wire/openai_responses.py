@@ -21,6 +21,7 @@ from relay.wire.events import (
     request_facts,
     sse,
     whole,
+    whole_answer,
 )
 from relay.wire.sse import Frame
 
@@ -40,10 +41,7 @@ class Reader:
         if frame.comment_only:
             return PING
         answer = self.answer
-        answer.event_count += 1
-        if answer.terminal or answer.failure:
-            answer.events_after_terminal += 1
-            answer.notes.add("events_after_terminal")
+        answer.counts_event()
         if frame.data.strip() == b"[DONE]":
             return Mark(Kind.OTHER, "[DONE]")
         body = decoded(frame.data)
@@ -102,13 +100,10 @@ def learn(response: dict[str, Any], answer: Answer) -> None:
 
 def read_whole(body: bytes, answer: Answer) -> None:
     """A response that was not streamed. Raises MalformedBody."""
-    value = whole(body)
-    if value.get("error"):
-        answer.failure = failure_of(value["error"])
+    value = whole_answer(body, answer)
+    if value is None:
         return
     learn(value, answer)
-    answer.event_count = 1
-    answer.terminal = True
 
 
 def whole_to_stream(body: bytes) -> bytes:

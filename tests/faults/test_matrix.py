@@ -90,6 +90,8 @@ def test_a_streamed_answer_ends_as_the_matrix_says(gateway: Gateway, tag: str, r
     assert answer.status_code == status, answer.text
     entry = check(gateway, answer.headers["x-request-id"], outcome, cause, fault)
     assert entry["client_status"] == status
+    if status == 200:
+        assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
     if told == "done":
         assert DONE[tag] in answer.content
         assert TOLD[tag] not in answer.content
