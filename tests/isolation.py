@@ -13,6 +13,10 @@ _folder = tempfile.mkdtemp(prefix="epitaph-tests-")
 os.environ["DATA_DIR"] = _folder
 for name in ("RELAY_CONFIG", "ADMIN_TOKEN", "CLIENT_KEY", "SECRET_KEY", "REDIS_URL"):
     os.environ.pop(name, None)
+if not os.environ.get("DATABASE_URL"):
+    # A file with a write-ahead log, as in production. SQLite's shared memory, Django's default for tests, fails a reader at
+    # once ("table is locked") while another thread writes, which the real thing never does.
+    os.environ.setdefault("TEST_DB_NAME", str(Path(_folder) / "test.sqlite3"))
 
 
 def pytest_unconfigure() -> None:
