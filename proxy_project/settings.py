@@ -31,6 +31,7 @@ CORS_ORIGINS = env.words("CORS_ORIGINS")
 ADMIN_TOKEN = env.text("ADMIN_TOKEN")
 RELAY_CONFIG = env.text("RELAY_CONFIG")
 REDIS_URL = env.text("REDIS_URL")
+ENVIRONMENT = env.text("ENVIRONMENT")  # shown in the header of every page: production, staging …
 JOURNAL_QUOTA_BYTES = env.number("JOURNAL_QUOTA_BYTES", 1 << 30, 1 << 20, 1 << 50)
 JOURNAL_FSYNC = env.flag("JOURNAL_FSYNC")
 INSTANCE = env.instance(DATA_DIR)
@@ -80,6 +81,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "errorlog.badge.context",
+                "relay.admin.frame.context",
             ]
         },
     }
@@ -117,6 +119,7 @@ TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "proxy_project" / "static"]
 WHITENOISE_USE_FINDERS = True  # the files are read where they lie; nothing is collected
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
