@@ -14,9 +14,9 @@ def context(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     if user is None or not user.is_staff:
         return {}
-    from errorlog.models import unread_by  # settings name this module before the apps are loaded
+    from errorlog.reading import badge_number  # settings name this module before the apps are loaded
 
     try:
-        return {"errorlog_unread": unread_by(f"user:{user.pk}")}
+        return {"errorlog_unread": badge_number(f"user:{user.pk}")}
     except Error:
         return {}

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 
+from errorlog.capture import install_in_loop
 from relay.ending import Cause
 from relay.exchange import LIVE
 from relay.server.handler import RelayHandler
@@ -25,7 +26,11 @@ log = logging.getLogger(__name__)
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server with a drain of its own."""
+    """uvicorn's server with a drain of its own, whose tasks do not fail unseen."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        install_in_loop(asyncio.get_running_loop())
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         RelayHandler.draining = True

@@ -1,4 +1,7 @@
-"""`manage.py prune_errorlog`: deletes what is old, in batches that never hold the writer up for long."""
+"""`manage.py prune_errorlog`: deletes what is old, in batches that never hold the writer up for long.
+
+Groups and their counts stay; so do the newest events of each group, however old.
+"""
 
 from __future__ import annotations
 
@@ -8,48 +11,53 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db.models import QuerySet
 from django.utils import timezone
 from tqdm import tqdm
 
+from errorlog import retention
 from errorlog.models import ErrorEvent, ErrorGroup
 
-BATCH = 1000
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+DRAWN = timedelta(days=35)  # hourly counts are drawn for 28 days
 
 
 def age(text: str) -> timedelta:
     """`12h`, `30d` or `4w`."""
-    match = re.fullmatch(r"(\d+)([hdw])", text)
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number and h, d or w, such as 30d")
     return timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
+def few(text: str) -> int:
+    """A whole number from 1: a group without any event could not be shown."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number from 1")
+    return int(text)
+
+
 class Command(BaseCommand):
-    help = "Delete old rows."
+    help = "Delete old error events; groups, their counts and their newest events stay."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=age, default=age("30d"))
-        parser.add_argument("--keep-per-group", type=int, default=100, help="Newest events of each group that stay.")
-        parser.add_argument("--dry-run", action="store_true")
+        parser.add_argument("--older-than", type=age, default=age("30d"), help="12h, 30d or 4w (30d).")
+        parser.add_argument("--keep-per-group", type=few, default=100, help="Newest events of each group that stay (100).")
+        parser.add_argument("--dry-run", action="store_true", help="Only say how many would go.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        old = ErrorEvent.objects.filter(time__lt=timezone.now() - options["older_than"])
-        kept = options["keep_per_group"]
-        groups = list(ErrorGroup.objects.values_list("pk", "sample_id"))
+        older_than, dry_run = options["older_than"], options["dry_run"]
+        before = timezone.now() - older_than
         deleted = 0
-        for group, sample in tqdm(groups, unit="group", disable=None):
-            last = ErrorEvent.objects.filter(group=group).order_by("-sequence").values_list("sequence", flat=True)
-            edge = next(iter(last[kept : kept + 1]), None)
-            if edge is None:
-                continue
-            mine = old.filter(group=group, sequence__lte=edge).exclude(sequence=sample)
-            deleted += mine.count() if options["dry_run"] else self._delete(mine)
-        self.stdout.write(f"{'would delete' if options['dry_run'] else 'deleted'} {deleted} events")
-
-    def _delete(self, rows: QuerySet[ErrorEvent]) -> int:
-        deleted = 0
-        while batch := list(rows.order_by("sequence").values_list("sequence", flat=True)[:BATCH]):
-            deleted += ErrorEvent.objects.filter(sequence__in=batch).delete()[0]
-        return deleted
+        with tqdm(total=ErrorGroup.objects.count() + 1, unit="group", disable=None) as bar:
+            for events in retention.prunable(before, options["keep_per_group"]):
+                if dry_run:
+                    deleted += events.count()
+                else:
+                    for size in retention.delete_in_batches(events):
+                        deleted += size
+                        bar.set_postfix(deleted=deleted)
+                bar.update()
+        if not dry_run:
+            retention.old_hours(timezone.now() - max(older_than, DRAWN)).delete()
+        left = ErrorEvent.objects.count() - (deleted if dry_run else 0)
+        self.stdout.write(f"{'would delete' if dry_run else 'deleted'} {deleted} events, {left} stay")

@@ -1,0 +1,105 @@
+"""What is counted of each group beside its events: how many an hour by fault, and which values its properties had.
+
+Called by errorlog.ingest under its lock, so that counts are read, added to and written without a second writer between.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from errorlog.models import ErrorEvent, HourlyCount, TopValue
+
+VALUES_PER_FIELD = 100  # then new values are counted together
+OTHERS = "…"
+FIELDS = ("model", "upstream", "credential", "client_key", "cause", "phase", "fault", "close_code")
+
+EventsByGroup = Mapping[int, Sequence[ErrorEvent]]
+
+
+@dataclass(slots=True)
+class GroupValues:
+    """The values of one group's properties, with how often each came."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def dominant(self, name: str) -> str:
+        """The value that came most often, "" when there is none."""
+        top = self.counts[name].most_common(1)
+        return top[0][0] if top else ""
+
+    def number_of(self, name: str) -> int:
+        """How many values there were."""
+        return len(self.counts[name])
+
+
+def properties_of(event: ErrorEvent) -> dict[str, str]:
+    """What can be said of an event in one word each: what groups are summed up and filtered by."""
+    context = event.context
+    credential = context.get("credential")
+    if isinstance(credential, Mapping):
+        credential = credential.get("label")
+    given: dict[str, Any] = {
+        **{name: context.get(name) for name in FIELDS},
+        "upstream": context.get("provider"),
+        "credential": credential,
+        "fault": event.fault,
+    }
+    return {
+        name: str(value)[:200]
+        for name, value in given.items()
+        if isinstance(value, str | int) and value != "" and not isinstance(value, bool)
+    }
+
+
+def count_hours(events: EventsByGroup) -> None:
+    """Adds events to the hours in which they happened."""
+    added = Counter((group, start_of_hour(row.time), row.fault) for group, rows in events.items() for row in rows)
+    if not added:
+        return
+    hours = {hour for _, hour, _ in added}
+    known = HourlyCount.objects.filter(group__in=events, hour__in=hours)
+    for row in known:
+        key = (row.group_id, row.hour, row.fault)
+        if key in added:
+            added[key] += row.count
+    HourlyCount.objects.bulk_create(
+        [HourlyCount(group_id=group, hour=hour, fault=fault, count=count) for (group, hour, fault), count in added.items()],
+        update_conflicts=True,
+        unique_fields=["group", "hour", "fault"],
+        update_fields=["count"],
+    )
+
+
+def count_values(events: EventsByGroup) -> dict[int, GroupValues]:
+    """Adds events to the values of their groups, and returns all values of these groups."""
+    result = {group: GroupValues() for group in events}
+    known = TopValue.objects.filter(group__in=events)
+    for group, name, value, count in known.values_list("group", "field", "value", "count"):
+        result[group].counts[name][value] = count
+    changed: set[tuple[int, str, str]] = set()
+    for group, rows in events.items():
+        for event in rows:
+            for name, value in properties_of(event).items():
+                counts = result[group].counts[name]
+                if value not in counts and len(counts) >= VALUES_PER_FIELD:
+                    value = OTHERS
+                counts[value] += 1
+                changed.add((group, name, value))
+    TopValue.objects.bulk_create(
+        [
+            TopValue(group_id=group, field=name, value=value, count=result[group].counts[name][value])
+            for group, name, value in sorted(changed)
+        ],
+        update_conflicts=True,
+        unique_fields=["group", "field", "value"],
+        update_fields=["count"],
+    )
+    return result
+
+
+def start_of_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,233 @@
+"""The Errors tab: what it shows, what a person may decide there, and that text from outside stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from errorlog import reading
+from errorlog.ingest import store_events
+from errorlog.models import ErrorEvent, ErrorGroup
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+Build = Callable[..., dict[str, Any]]
+LIST = "/admin/errorlog/errorgroup/"
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def admin() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("root"), BACKEND)
+    return client
+
+
+@pytest.fixture
+def viewer() -> Client:
+    user = get_user_model().objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_errorgroup"))
+    client = Client()
+    client.force_login(user, BACKEND)
+    return client
+
+
+def page(client: Client, address: str = LIST, **query: str) -> str:
+    answer = client.get(address, query)
+    assert answer.status_code == 200, answer
+    return answer.content.decode()
+
+
+def detail(group: ErrorGroup) -> str:
+    return f"{LIST}{group.pk}/change/"
+
+
+def test_the_list_shows_what_breaks_how_often_and_whose_fault(admin: Client, event: Build) -> None:
+    context = {"fault": "upstream", "cause": "eof", "model": "gpt-5", "provider": "openai", "phase": "streaming"}
+    store_events([event(context=context), event(context={**context, "model": "gpt-6"})])
+    text = page(admin)
+    for word in ("StreamUpstreamPrematureClose", "eof", "openai · gpt-5 and 1 more · streaming", "upstream", "NEW", "2 unread"):
+        assert word in text, word
+
+
+def test_the_list_shows_unresolved_groups_and_a_search_looks_everywhere(admin: Client, event: Build) -> None:
+    store_events([event(fingerprint=["a"], name="OneThing"), event(fingerprint=["b"], name="OtherThing", request_id="req_zz")])
+    ErrorGroup.objects.filter(name="OtherThing").resolve()
+    assert "<strong>OneThing" in page(admin) and "<strong>OtherThing" not in page(admin)
+    assert "<strong>OtherThing" in page(admin, state="resolved")
+    for query in ("OtherThing", "req_zz", "name:OtherThing"):
+        text = page(admin, q=query)
+        assert "<strong>OtherThing" in text and "<strong>OneThing" not in text, query
+
+
+def test_the_list_is_filtered_by_what_groups_hit(admin: Client, event: Build) -> None:
+    for model in ("gpt-5", "claude"):
+        store_events([event(fingerprint=[model], name=f"Of-{model}", context={"model": model, "client_key": "k"})])
+    text = page(admin, model="claude")
+    assert "<strong>Of-claude" in text and "<strong>Of-gpt-5" not in text
+    assert "<strong>Of-" not in page(admin, model="unheard-of")
+    assert "<strong>Of-claude" in page(admin, period="24h")
+
+
+def test_a_list_of_many_groups_costs_no_more_queries_than_of_few(admin: Client, event: Build) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            page(admin)
+        return len(captured)
+
+    store_events([event(fingerprint=["0"], context={"model": "a"})])
+    few = queries()
+    store_events([event(fingerprint=[str(index)], context={"model": "a"}) for index in range(1, 30)])
+    assert queries() == few
+
+
+def test_the_detail_opens_on_the_latest_event_and_leads_to_the_others(admin: Client, event: Build) -> None:
+    store_events(
+        [event(message=f"message {index}", stack=f"stack {index}", context={"step": f"step-{index}"}) for index in range(3)]
+    )
+    group = ErrorGroup.objects.get()
+    middle = ErrorEvent.objects.get(message="message 1")
+    text = page(admin, detail(group))
+    for word in (
+        "Latest event",
+        "message 2",
+        "stack 2",
+        "step-2",
+        f"?event={middle.sequence}",
+        "Why grouped",
+        "after first byte",
+    ):
+        assert word in text, word
+    text = page(admin, detail(group), event=str(middle.sequence))
+    assert "message 1" in text and "message 2" not in text
+    assert text.count("?event=") == 2
+
+
+def test_an_event_leads_to_the_audit_entry_of_its_request(admin: Client, event: Build, entry: Build) -> None:
+    from auditlog.ingest import store_entries
+    from auditlog.models import AuditEntry
+
+    store_entries([entry(request_id="req_1", direction="ingress", outcome="upstream-premature")])
+    store_events([event()])
+    assert f'href="/admin/auditlog/auditentry/{AuditEntry.objects.get().pk}/change/"' in page(
+        admin, detail(ErrorGroup.objects.get())
+    )
+
+
+@pytest.mark.parametrize("panels", [None, "", "no.such.module", "json"])
+def test_without_panels_the_page_lacks_the_link_alone(admin: Client, event: Build, settings: Any, panels: str | None) -> None:
+    settings.ERRORLOG = {**settings.ERRORLOG, "PANELS": panels}
+    store_events([event()])
+    assert "Request <code>req_1</code>" in page(admin, detail(ErrorGroup.objects.get()))
+
+
+def test_text_from_outside_is_escaped_everywhere(admin: Client, event: Build) -> None:
+    context = dict.fromkeys(("model", "provider", "phase", "cause", "fault", "client_key", "user_agent", HOSTILE), HOSTILE)
+    fields = dict.fromkeys(("name", "message", "stack", "title", "request_id", "version", "platform"), HOSTILE)
+    store_events([event(**fields, context={**context, "deep": [HOSTILE]}, fingerprint=[HOSTILE])])
+    group = ErrorGroup.objects.get()
+    key = str(group.pk)
+    addresses = [LIST, f"{LIST}?q={HOSTILE}", f"{LIST}?model={HOSTILE}", detail(group), f"{LIST}{key}/delete/", f"{LIST}clear/"]
+    texts = [page(admin, address) for address in addresses]
+    chosen = {"action": "delete_groups", "_selected_action": [key]}
+    texts.append(admin.post(LIST, chosen).content.decode())
+    for text in texts:
+        assert HOSTILE not in text
+        assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"),
+    [
+        ("resolve", "resolved"),
+        ("resolve_next", "resolved"),
+        ("mute_hour", "muted"),
+        ("mute_day", "muted"),
+        ("mute_hundred", "muted"),
+        ("ignore", "ignored"),
+    ],
+)
+def test_a_decision_is_taken_on_the_detail_or_for_many_in_the_list(
+    admin: Client, event: Build, decision: str, status: str
+) -> None:
+    store_events([event(fingerprint=[str(index)]) for index in range(3)])
+    first, second, third = ErrorGroup.objects.order_by("pk")
+    assert admin.post(detail(first), {"decision": decision}).status_code == 302
+    admin.post(LIST, {"action": decision, "_selected_action": [second.pk]})
+    statuses = list(ErrorGroup.objects.order_by("pk").values_list("status", flat=True))
+    assert statuses == [status, status, "unresolved"]
+    admin.post(detail(first), {"decision": "reopen"})
+    assert ErrorGroup.objects.get(pk=first.pk).status == "unresolved"
+    assert third.status == "unresolved"
+
+
+def test_one_group_and_all_can_be_marked_read(admin: Client, event: Build) -> None:
+    store_events([event(fingerprint=[str(index)]) for index in range(3)])
+    reader = f"user:{get_user_model().objects.get().pk}"
+    first, second, _ = ErrorGroup.objects.order_by("pk")
+    page(admin)
+    page(admin, detail(first))
+    assert reading.unread_total(reader) == 3  # looking is not reading
+    admin.post(detail(first), {"decision": "mark_read"})
+    admin.post(LIST, {"action": "mark_read", "_selected_action": [second.pk]})
+    assert reading.unread_total(reader) == 1
+    admin.post(f"{LIST}seen/")
+    assert reading.unread_total(reader) == 0
+
+
+def test_deleting_asks_first(admin: Client, event: Build) -> None:
+    store_events([event(fingerprint=[str(index)]) for index in range(4)])
+    first, second, third, fourth = ErrorGroup.objects.order_by("pk")
+    assert "will be deleted" in page(admin, f"{LIST}{first.pk}/delete/")
+    chosen = {"action": "delete_groups", "_selected_action": [second.pk, third.pk]}
+    asked = admin.post(LIST, chosen)
+    assert b"2 groups with 2 events will be deleted" in asked.content
+    assert ErrorGroup.objects.count() == 4
+    admin.post(f"{LIST}{first.pk}/delete/")
+    admin.post(f"{LIST}?state=all", {**chosen, "confirmed": "yes"})
+    assert list(ErrorGroup.objects.all()) == [fourth]
+    assert "will be deleted" in page(admin, f"{LIST}clear/")
+    admin.post(f"{LIST}clear/")
+    assert not ErrorEvent.objects.exists()
+
+
+def test_who_may_only_look_changes_nothing(viewer: Client, event: Build) -> None:
+    store_events([event()])
+    group = ErrorGroup.objects.get()
+    assert "Resolve" not in page(viewer, detail(group))
+    assert viewer.post(detail(group), {"decision": "resolve"}).status_code == 403
+    assert viewer.post(detail(group), {"decision": "mark_read"}).status_code == 302
+    viewer.post(LIST, {"action": "resolve", "_selected_action": [group.pk]})
+    viewer.post(LIST, {"action": "delete_groups", "_selected_action": [group.pk], "confirmed": "yes"})
+    for address in (f"{LIST}clear/", f"{LIST}{group.pk}/delete/"):
+        assert viewer.post(address).status_code == 403
+    assert ErrorGroup.objects.get().status == "unresolved"
+
+
+def test_no_stranger_sees_anything(event: Build) -> None:
+    store_events([event()])
+    for address in (LIST, detail(ErrorGroup.objects.get()), f"{LIST}clear/"):
+        assert Client().get(address).status_code == 302
+
+
+@pytest.mark.parametrize("address", [f"{LIST}99/change/", f"{LIST}x/change/", f"{LIST}{1 << 70}/change/"])
+def test_a_group_that_is_not_there_is_404(admin: Client, address: str) -> None:
+    assert admin.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("asked", ["999999", "9" * 40, "x", "-1", "٣"])
+def test_an_event_that_is_not_there_is_404_or_the_latest(admin: Client, event: Build, asked: str) -> None:
+    store_events([event()])
+    assert admin.get(detail(ErrorGroup.objects.get()), {"event": asked}).status_code in (200, 404)
+
+
+def test_an_empty_list_says_that_nothing_is_wrong(admin: Client) -> None:
+    assert "recording is on" in page(admin)
+    assert "no filter at all" in page(admin, q="nothing")
