@@ -1,9 +1,9 @@
-# make run | test | lint | lock. Everything is made from nothing: the virtual environment first, from locked hashes.
+# make run | test | lint | bench | lock. Everything is made from nothing: the virtual environment first, from locked hashes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint bench lock clean
 
 $(VENV)/run.stamp: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("epitaph needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -25,6 +25,10 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
+
+# BENCH=--quick for a first look
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.bench $(BENCH)
 
 lock: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet uv
