@@ -15,6 +15,10 @@ def main() -> None:
     from proxy_project.environment import SettingError
 
     try:
+        if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
+            from relay.server import listening
+
+            listening.bind_early()  # before the settings are read: a taken port leaves nothing behind
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)

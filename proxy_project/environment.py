@@ -1,7 +1,7 @@
 """Typed reading of environment variables, with one sentence for each mistake.
 
-Nothing here has a side effect but `secret_key`, which makes its file once; so a bad setting is refused before anything
-was changed.
+Nothing here has a side effect but `make_folder` and `secret_key`, which the settings call last; so a bad setting is
+refused before anything was changed.
 """
 
 import os
@@ -81,13 +81,26 @@ def workers() -> int:
         raise SettingError(f"{error} `auto` means one for each core.") from None
 
 
+def address() -> tuple[str, int]:
+    """`HOST` and `PORT`, where the gateway listens.
+
+    Raises:
+        SettingError: PORT is no port.
+    """
+    return text("HOST", "127.0.0.1"), number("PORT", 8000, 1, 65535)
+
+
 def data_dir(default: Path) -> Path:
-    """`DATA_DIR`, made if it is missing (mode 700), and checked to be writable.
+    """`DATA_DIR`, which need not exist yet."""
+    return Path(text("DATA_DIR", str(default))).expanduser().absolute()
+
+
+def make_folder(folder: Path) -> None:
+    """Makes DATA_DIR if it is missing (mode 700), and checks that it can be written to.
 
     Raises:
         SettingError: it cannot be made or written to.
     """
-    folder = Path(text("DATA_DIR", str(default))).expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = folder / f".write-test-{os.getpid()}"
@@ -95,7 +108,6 @@ def data_dir(default: Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise SettingError(f"DATA_DIR {str(folder)!r} is not a folder we can write to: {error.strerror}.") from None
-    return folder
 
 
 def instance(folder: Path) -> str:

@@ -17,12 +17,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 if "pytest" in sys.modules and not env.text("DATA_DIR"):
     raise env.SettingError("DATA_DIR is unset under pytest; tests must name a temporary folder.")
 DATA_DIR = env.data_dir(BASE_DIR / "data")
-SECRET_KEY = env.secret_key(DATA_DIR)
 
 DEBUG = env.flag("DEBUG")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
-HOST = env.text("HOST", "127.0.0.1")
-PORT = env.number("PORT", 8000, 1, 65535)
+HOST, PORT = env.address()
 WORKERS = env.workers()
 DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30, 0, 86400)
 MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 64 * 1024 * 1024, 1024, 1 << 40)
@@ -162,3 +160,7 @@ LOGGING = {
     },
     "root": {"handlers": ["console", "errorlog"], "level": LOG_LEVEL},
 }
+
+# Last, since both make what is missing: a bad setting above is refused before anything was changed.
+env.make_folder(DATA_DIR)
+SECRET_KEY = env.secret_key(DATA_DIR)

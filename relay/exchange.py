@@ -172,10 +172,13 @@ class Exchange:
         self.verdict: Verdict | None = None
         self.ended: float | None = None
         self.next_live = self.received + 1.0
-        LIVE.add(self)
-        recorder.record_open(self.record_id, self.received_at, entry_of(self))
 
     # what happened
+
+    def begin(self) -> None:
+        """It is accepted: from here on it is live, and has an ending whatever happens. Its headers are known by now."""
+        LIVE.add(self)
+        recorder.record_open(self.record_id, self.received_at, entry_of(self))
 
     def enter(self, phase: Phase) -> None:
         """Goes on to `phase`; another attempt may go back to connecting, nothing else goes back."""

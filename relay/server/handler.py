@@ -162,6 +162,7 @@ class RelayHandler:
         watcher: asyncio.Task[None] | None = None
         try:
             self._introduce(exchange, scope)
+            exchange.begin()
             try:
                 if delivery.connection is not None:
                     delivery.connection.watcher = exchange.client_left

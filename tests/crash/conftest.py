@@ -1,0 +1,127 @@
+"""The gateway of tests/faults, in as many processes as a test likes, and what kills or fills parts of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.rehearsal.server import FaultServer
+from tests.faults.conftest import CONFIG, KEY, Gateway, free_port
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[FaultServer]:
+    with FaultServer().run_in_thread() as server:
+        yield server
+
+
+@pytest.fixture
+def start(upstream: FaultServer, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """Starts a gateway of the test's own, with the settings given."""
+    made: list[Gateway] = []
+
+    def start(**settings: str) -> Gateway:
+        made.append(Gateway(tmp_path, CONFIG.format(url=upstream.url, closed=free_port()), **settings))
+        return made[-1]
+
+    yield start
+    for gateway in made:
+        if gateway.process.poll() is None:
+            gateway.kill()
+        gateway.api.close()
+
+
+class Caller:
+    """A client on a bare socket that asks for one stream, in a thread: what it was told, and how that ended."""
+
+    def __init__(self, gateway: Gateway, model: str, name: str = "", read: bool = True) -> None:
+        self.name = name or model
+        self.told = b""
+        self.broken = ""  # the error that ended it, if one did
+        self.sock = socket.create_connection(("127.0.0.1", gateway.port))
+        body = b'{"model": "%s", "stream": true, "messages": []}' % model.encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nx-request-id: {self.name}\r\n"
+        self.sock.sendall(head.encode() + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        if read:
+            self.thread.start()
+
+    def _read(self) -> None:
+        try:
+            while part := self.sock.recv(65536):
+                self.told += part
+        except OSError as error:
+            self.broken = type(error).__name__
+
+    def wait(self, seconds: float = 20.0) -> bytes:
+        """All that it was told, once the connection is over."""
+        self.thread.join(seconds)
+        assert not self.thread.is_alive(), self.told
+        return self.told
+
+    def wait_for(self, text: bytes, seconds: float = 10.0) -> None:
+        until(lambda: text in self.told, seconds, lambda: self.told)
+
+    @property
+    def status(self) -> int:
+        return int(self.told.split(b" ", 2)[1])
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer came to its end, as the protocol and HTTP say it."""
+        return b"data: [DONE]\n\n" in self.told and self.told.endswith(b"0\r\n\r\n")
+
+    @property
+    def request_id(self) -> str:
+        head = self.told.partition(b"\r\n\r\n")[0].lower()
+        return head.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0, say: Callable[[], Any] = lambda: "") -> Any:
+    """What `condition` gives as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s {say()}"
+        time.sleep(0.03)
+    return found
+
+
+def processes(gateway: Gateway) -> dict[str, int]:
+    """The gateway's children by the names that `ps` shows."""
+    found = {}
+    for pid in Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text().split():
+        try:
+            found[Path(f"/proc/{pid}/comm").read_text().strip()] = int(pid)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def served_by(pid: int, port: int) -> int:
+    """How many clients' connections to `port` process `pid` holds."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            inodes.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+        except FileNotFoundError:
+            continue
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" and row[9] in inodes for row in rows)
+
+
+def entry_named(gateway: Gateway, name: str, seconds: float = 10.0) -> dict[str, Any]:
+    """The audit entry of the one request that called itself `name`, once it has ended."""
+
+    def ended() -> Any:
+        found = gateway.api.get("/api/audit/entries", params={"search": name}).json()["items"]
+        mine = [item for item in found if item["client_request_id"] == name]
+        assert len(mine) < 2, mine
+        return mine[0] if mine and mine[0]["outcome"] else None
+
+    return until(ended, seconds, lambda: name)
