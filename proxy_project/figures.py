@@ -1,0 +1,60 @@
+"""Numbers as people read them: how long, how much, what share. Pure; what is no number is an empty string, never an error.
+
+Evidence comes from a journal and may have been redacted or cut, so every field is read through `number`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def number(value: Any) -> float | None:
+    """`value` as a finite number, None for anything else (truth values too)."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def lasted(ms: Any) -> str:
+    """A duration: `207 ms`, `1.64 s`, `30.0 s`, `2 min 5 s`, `1 h 4 min`."""
+    value = number(ms)
+    if value is None:
+        return ""
+    if round(value) < 1000:
+        return f"{value:.0f} ms" if value >= 10 or value == int(value) else f"{value:.1f} ms"
+    seconds = value / 1000
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def size(count: Any) -> str:
+    """An amount of bytes: `312 B`, `98.4 KB`, `2.1 MB`."""
+    value = number(count)
+    if value is None:
+        return ""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if abs(value) >= factor:
+            return f"{value / factor:.1f} {unit}"
+    return f"{value:,.0f} B"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole: `0.43 %`, `12 %`, `<0.01 %`; empty when there is no whole."""
+    if whole <= 0:
+        return ""
+    percent = 100 * part / whole
+    if not percent:
+        return "0 %"
+    if percent < 0.01:
+        return "<0.01 %"
+    if percent < 0.995:
+        return f"{percent:.2f} %"
+    return f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
