@@ -120,6 +120,7 @@ class Exchange:
         self.phase = Phase.RECEIVING
         # the upstream's side
         self.upstream: Any = None  # relay.routing.UpstreamSpec of the current attempt
+        self.place: Any = None  # relay.balancing.Place, left at the end
         self.attempts: list[Attempt] = []
         self.answer: Answer | None = None
         self.routed: float | None = None
@@ -327,6 +328,8 @@ class Exchange:
             return self.verdict
         self.ended = self.loop.time()
         LIVE.discard(self)
+        if self.place is not None:
+            self.place.leave()
         self.median_gap = median_high(self.gaps) if self.gaps else None
         if self.interrupt is not None:
             self.occurrences.append(self.interrupt)

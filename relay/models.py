@@ -28,6 +28,15 @@ class Protocol(models.TextChoices):
     OLLAMA = "ollama", "Ollama"
 
 
+class Strategy(models.TextChoices):
+    """How a route chooses between what speaks the client's protocol and does not cool (relay/balancing.py)."""
+
+    IN_ORDER = "in-order", "in order of preference"
+    ROUND_ROBIN = "round-robin", "in turn, by weight"
+    LEAST_BUSY = "least-busy", "the least busy first"
+    STICKY = "sticky", "the same for one conversation"
+
+
 class ConfigVersion(models.Model):
     """One row: how often the configuration was changed. Every process polls it."""
 
@@ -210,6 +219,20 @@ class Credential(Configured):
     sealed_secret = models.TextField(editable=False)
     secret_set_at = models.DateTimeField(default=timezone.now, editable=False)
     enabled = models.BooleanField(default=True, help_text="Switched off, it is not used. It is never switched off by itself.")
+    max_concurrency = models.PositiveIntegerField(
+        "requests at once",
+        null=True,
+        blank=True,
+        validators=[validation.concurrency],
+        help_text="How many requests may use it at once; shared out among the workers, at least one each. Empty: no limit.",
+    )
+    proxy = models.CharField(
+        "egress proxy",
+        max_length=500,
+        blank=True,
+        validators=[validation.proxy],
+        help_text="http://host:port of a proxy for this credential alone. Empty: the upstream's.",
+    )
     last_failure = models.CharField(max_length=300, blank=True, editable=False)
     last_failure_at = models.DateTimeField(null=True, editable=False)
     cooling_until = models.DateTimeField(null=True, editable=False)
@@ -222,6 +245,9 @@ class Credential(Configured):
             models.UniqueConstraint(fields=["upstream", "label"], name="credential_label_is_unique_per_upstream"),
             models.CheckConstraint(condition=~Q(label=""), name="credential_has_a_label"),
             models.CheckConstraint(condition=~Q(sealed_secret=""), name="credential_has_a_secret"),
+            models.CheckConstraint(
+                condition=Q(max_concurrency=None) | Q(max_concurrency__gt=0), name="credential_concurrency_is_positive"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -267,10 +293,26 @@ class Route(Configured):
         validators=[validation.attempts],
         help_text="How many upstreams or credentials one request may try, from 1 to 10.",
     )
+    strategy = models.CharField(
+        max_length=12,
+        choices=Strategy,
+        default=Strategy.IN_ORDER,
+        help_text="What is tried first. Sticky keeps a conversation where its cache is warm. What cools is always last.",
+    )
+    defaults = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validation.parameters],
+        help_text='Parameters for the upstream where the client says nothing, such as {"temperature": 0.2}.',
+    )
+    overrides = models.JSONField(
+        default=dict, blank=True, validators=[validation.parameters], help_text="Parameters that replace what the client says."
+    )
 
     class Meta:
         ordering = ["position", "id"]
         constraints = [
+            models.CheckConstraint(condition=Q(strategy__in=Strategy.values), name="route_strategy_is_known"),
             models.CheckConstraint(condition=~Q(model=""), name="route_has_a_model"),
             models.CheckConstraint(condition=Q(max_attempts__range=(1, 10)), name="route_attempts_are_few"),
         ]
@@ -287,12 +329,20 @@ class RouteUpstream(Configured):
     position = models.PositiveSmallIntegerField(
         default=1, help_text="The lowest is tried first; those that speak the client's protocol go before all others."
     )
+    weight = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[validation.weight],
+        help_text="Its share, from 1 to 1000, where the route's strategy is not in order.",
+    )
 
     class Meta:
         verbose_name = "upstream of the route"
         verbose_name_plural = "upstreams, in order of preference"
         ordering = ["position", "id"]
-        constraints = [models.UniqueConstraint(fields=["route", "upstream"], name="route_names_an_upstream_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["route", "upstream"], name="route_names_an_upstream_once"),
+            models.CheckConstraint(condition=Q(weight__range=(1, 1000)), name="route_weight_is_in_range"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.position}. {self.upstream.name}"

@@ -59,6 +59,8 @@ def error_response(cause: Cause, error: ClientError, dialect: Dialect) -> HttpRe
     if OUTCOMES[CAUSES[cause].outcome].abnormal:
         details = "".join(char for char in error.message if " " <= char <= "~" and char not in '"\\')
         response["Proxy-Status"] = f'epitaph; error={_proxy_error(cause)}; details="{details[:200]}"'
+    if cause in (Cause.RELAY_BUSY, Cause.DRAINING):
+        response["Retry-After"] = "1"
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response

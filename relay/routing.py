@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from relay import bell, models, vault
+from relay.balancing import Candidate, ranked
 from relay.ending import Cause
 from relay.snapshot import (
     NO_CREDENTIAL,
@@ -38,6 +39,7 @@ __all__ = [
     "cool",
     "cool_after",
     "cooling_seconds",
+    "credential_spec",
     "current",
     "load_now",
     "start_refresher",
@@ -53,15 +55,6 @@ CONNECT_CAUSES = frozenset({Cause.CONNECT_REFUSED, Cause.CONNECT_TIMEOUT, Cause.
 REFUSED_CAUSES = frozenset({Cause.AUTH_REJECTED, Cause.QUOTA_EXHAUSTED})  # neither is cured by trying again soon
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One thing to try. `cooling`: it failed lately, and is here because all that is better may fail too."""
-
-    upstream: UpstreamSpec
-    credential: CredentialSpec
-    cooling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +77,18 @@ def current() -> Snapshot:
     return _snapshot
 
 
-def candidates(route: RouteSpec, protocol: str, now: float) -> list[Candidate]:
-    """What to try for a client of `protocol`, in order: same protocol first, then the route's order, cooling ones last.
+def candidates(route: RouteSpec, protocol: str, now: float, affinity: str = "") -> list[Candidate]:
+    """What to try for a client of `protocol`, in order: same protocol first, then by the route's strategy, cooling ones last.
 
-    Empty when an operator switched off everything on the route.
+    `affinity` names the conversation, for a sticky route. Empty when an operator switched off everything on the route.
     """
+    weights = route.weights or (1,) * len(route.upstreams)
     found = [
-        Candidate(upstream, credential, _cools(upstream, credential, now))
-        for upstream in route.upstreams
+        Candidate(upstream, credential, _cools(upstream, credential, now), weight)
+        for upstream, weight in zip(route.upstreams, weights, strict=True)
         for credential in upstream.credentials
     ]
+    found = ranked(route, found, affinity)
     return sorted(found, key=lambda item: (item.cooling, item.upstream.protocol != protocol))  # stable
 
 
@@ -209,22 +204,37 @@ def _credential(row: models.Credential) -> CredentialSpec | None:
     if not row.enabled:
         return None
     try:
-        return CredentialSpec(row.pk, row.label, row.reveal())
+        return credential_spec(row)
     except vault.UnreadableSecret as error:
         logger.error("Credential %s is left out: its secret was %s. Set it again.", row, error)
         return None
 
 
+def credential_spec(row: models.Credential) -> CredentialSpec:
+    """The row as the request path knows it.
+
+    Raises:
+        vault.UnreadableSecret: the secret was sealed under another SECRET_KEY.
+    """
+    return CredentialSpec(row.pk, row.label, row.reveal(), row.max_concurrency, row.proxy or None)
+
+
 def _routes(upstreams: dict[int, UpstreamSpec]) -> tuple[RouteSpec, ...]:
-    return tuple(
-        RouteSpec(
-            id=row.pk,
-            model=row.model,
-            upstreams=tuple(upstreams[step.upstream_id] for step in row.steps.all() if step.upstream_id in upstreams),
-            upstream_model=row.upstream_model or None,
-            max_attempts=row.max_attempts,
-        )
-        for row in models.Route.objects.prefetch_related("steps")
+    return tuple(_route(row, upstreams) for row in models.Route.objects.prefetch_related("steps"))
+
+
+def _route(row: models.Route, upstreams: dict[int, UpstreamSpec]) -> RouteSpec:
+    steps = [step for step in row.steps.all() if step.upstream_id in upstreams]
+    return RouteSpec(
+        id=row.pk,
+        model=row.model,
+        upstreams=tuple(upstreams[step.upstream_id] for step in steps),
+        upstream_model=row.upstream_model or None,
+        max_attempts=row.max_attempts,
+        strategy=row.strategy,
+        weights=tuple(step.weight for step in steps),
+        defaults=row.defaults,
+        overrides=row.overrides,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property, lru_cache
+from typing import Any
 
 from relay import vault
 
@@ -25,6 +26,8 @@ class CredentialSpec:
     id: int | None
     label: str
     secret: str = field(repr=False)
+    max_concurrency: int | None = None
+    proxy: str | None = None  # instead of the upstream's
 
 
 NO_CREDENTIAL = CredentialSpec(None, "", "")
@@ -59,6 +62,18 @@ class RouteSpec:
     upstreams: tuple[UpstreamSpec, ...]
     upstream_model: str | None = None
     max_attempts: int = 3
+    strategy: str = "in-order"
+    weights: tuple[int, ...] = ()  # as many as upstreams, or none: all alike
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def shaped(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The body as this route sends it on; None when it stays as the client wrote it."""
+        changes = {name: value for name, value in self.defaults.items() if name not in body}
+        changes.update(self.overrides)
+        if self.upstream_model and self.upstream_model != body.get("model"):
+            changes["model"] = self.upstream_model
+        return body | changes if changes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +126,23 @@ class Snapshot:
     keys: Mapping[bytes, ClientKeySpec] = field(default_factory=dict, repr=False)
 
     def route_for(self, model: str) -> RouteSpec | None:
-        """Exact name first, then the longest literal prefix, then file order."""
+        """Exact name first, then the longest literal prefix, then file order.
+
+        `upstream/model` asks for one upstream by its name. It stands behind every route that spells out how the name
+        begins, and before those that take any name.
+        """
         exact = self._exact.get(model)
         if exact is not None:
             return exact
         for pattern, route in self._globs:
             if pattern.matches(model):
-                return route
-        return None
+                return route if pattern.prefix else self._by_upstream(model) or route
+        return self._by_upstream(model)
+
+    def _by_upstream(self, model: str) -> RouteSpec | None:
+        name, slash, rest = model.partition("/")
+        upstream = self._named.get(name) if slash and rest else None
+        return RouteSpec(0, f"{name}/*", (upstream,), rest) if upstream is not None else None
 
     def key_for(self, secret: str | bytes, now: float | None = None) -> ClientKeySpec | None:
         """The client key, when it is known, switched on and not expired.
@@ -143,6 +167,10 @@ class Snapshot:
     @cached_property
     def _exact(self) -> dict[str, RouteSpec]:
         return {route.model: route for route in reversed(self.routes) if glob(route.model).exact}
+
+    @cached_property
+    def _named(self) -> dict[str, UpstreamSpec]:
+        return {upstream.name: upstream for upstream in self.upstreams}
 
     @cached_property
     def _globs(self) -> list[tuple[Glob, RouteSpec]]:

@@ -7,6 +7,7 @@ noted here; what it means is decided in relay.ending alone.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,9 +16,9 @@ import orjson
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from relay import routing
+from relay import balancing, routing
 from relay.adapters import ADAPTERS
-from relay.adapters.base import cause_of_status, error_code, passed_headers, upstream_request_id
+from relay.adapters.base import asked_wait, cause_of_status, error_code, passed_headers, upstream_request_id
 from relay.ending import CAUSES, TIMEOUTS, Cause, Outcome, Phase
 from relay.exchange import Attempt, Exchange
 from relay.refusal import Refusal, client_error, error_response
@@ -64,7 +65,7 @@ class AttemptFailed(Exception):
         self.status: int | None = None  # what the client is told, when not the cause's own
         self.body: bytes | None = None  # the upstream's own error, passed on as it came
         self.headers: list[tuple[str, str]] = []
-        self.retry_after: float | None = None
+        self.wait: float | None = None  # seconds for which the upstream asked to be left alone
         self.at: float | None = None
 
 
@@ -78,16 +79,27 @@ async def relay(
     """
     now = exchange.loop.time()
     exchange.routed = now
-    candidates = [item for item in routing.candidates(route, dialect.protocol, now) if item.upstream.protocol == dialect.protocol]
+    affinity = ""
+    if route.strategy == "sticky":
+        affinity = f"{exchange.client_key}\0{balancing.conversation(body, exchange.variant_hash)}"
+    candidates = routing.candidates(route, dialect.protocol, now, affinity)
+    candidates = [item for item in candidates if item.upstream.protocol == dialect.protocol]
     if not candidates:
         raise Refusal(Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {dialect.protocol} serves {exchange.model!r}")
-    payload = request.body
     exchange.upstream_model = route.upstream_model or exchange.model
-    if route.upstream_model and route.upstream_model != exchange.model:
-        payload = orjson.dumps(body | {"model": route.upstream_model})
+    shaped = route.shaped(body)
+    payload = request.body if shaped is None else orjson.dumps(shaped)
     failure: AttemptFailed | None = None
-    tries = candidates[: route.max_attempts]
+    tries = [item for item in candidates if not balancing.full(item)][: route.max_attempts]
+    if not tries:
+        raise Refusal(Cause.RELAY_BUSY, "as many requests as may use each of the route's credentials; try again shortly")
     for number, candidate in enumerate(tries):
+        place = balancing.take(candidate)
+        if place is None:  # it filled up while an earlier one was tried
+            continue
+        if exchange.place is not None:
+            exchange.place.leave()
+        exchange.place = place
         run = Run(exchange, request, dialect, candidate, payload)
         for fresh in (False, True):
             try:
@@ -101,7 +113,7 @@ async def relay(
                 break
         assert failure is not None
         if failure.cause in TIMEOUTS or CAUSES[failure.cause].outcome is Outcome.UPSTREAM_ERROR:
-            routing.cool_after(candidate, failure.cause, failure.detail, exchange.loop.time(), failure.retry_after)
+            routing.cool_after(candidate, failure.cause, failure.detail, exchange.loop.time(), failure.wait)
         why = _no_more(exchange, failure, number + 1 < len(tries))
         run.record.next = why or "tried the next"
         if why:
@@ -273,7 +285,7 @@ class Run:
         detail = f"HTTP {status}" + (f": {message[:500]}" if message else "")
         failure = AttemptFailed(cause, detail, again=status not in NOT_TRIED_AGAIN and status >= 400)
         failure.headers = passed_headers(response.headers.raw)
-        failure.retry_after = _seconds(response.headers.get("retry-after"))
+        failure.wait = asked_wait(response.headers, status, time.time())
         if cause not in (Cause.AUTH_REJECTED, Cause.REDIRECTED):
             failure.status = status
             if code is not None or message:
@@ -526,10 +538,3 @@ class Run:
         self.ended = True
         error = client_error(self.exchange, cause, f"the stream ended early: {detail}")
         return self.dialect.error_frame(error, self.reader.answer)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        return float(retry_after) if retry_after else None
-    except ValueError:
-        return None

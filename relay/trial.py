@@ -50,7 +50,7 @@ def try_credential(credential: Credential) -> Trial:
     if adapter is None:
         return Trial(False, f"Not tried: nothing here speaks {upstream.protocol} yet.")
     try:
-        spec = CredentialSpec(credential.pk, credential.label, credential.reveal())
+        spec = routing.credential_spec(credential)
     except UnreadableSecret as error:
         return Trial(False, f"Not tried: its secret was {error}. Set it again.")
     request = adapter.request(upstream, spec, "GET", MODELS_PATH, "", HEADERS, b"", fresh=True)

@@ -4,14 +4,19 @@ Each raises Django's ValidationError with a text that says what was expected and
 the database.
 """
 
+import json
+import math
 import re
 import ssl
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NOT_PARAMETERS = ("model", "stream", "messages", "input", "contents", "prompt")  # who asks what, and how it is answered
+LONGEST_PARAMETERS = 16384
 LONGEST_WAIT = 86400.0  # seconds; a timeout of more than a day is a mistake in its unit
 
 
@@ -76,6 +81,31 @@ def attempts(value: int) -> None:
         raise ValidationError("expected a whole number from 1 to 10")
 
 
+def concurrency(value: int) -> None:
+    """How many requests may use a credential at once."""
+    if not 1 <= value <= 1_000_000:
+        raise ValidationError("expected a whole number from 1 to 1000000")
+
+
+def weight(value: int) -> None:
+    """An upstream's share of a route."""
+    if not 1 <= value <= 1000:
+        raise ValidationError("expected a whole number from 1 to 1000")
+
+
+def parameters(value: Any) -> None:
+    """Parameters of a request that a route sets."""
+    if not isinstance(value, dict):
+        raise ValidationError("expected an object of parameters")
+    for name in value:
+        if name in NOT_PARAMETERS:
+            raise ValidationError(f"expected parameters alone; {name} is not the route's to set")
+    if not _is_json(value):
+        raise ValidationError("expected texts, numbers, true, false, lists and tables, and no null")
+    if len(json.dumps(value)) > LONGEST_PARAMETERS:
+        raise ValidationError(f"expected parameters of together at most {LONGEST_PARAMETERS} characters")
+
+
 def wait(value: float) -> None:
     """A timeout in seconds."""
     if not 0 < value <= LONGEST_WAIT:
@@ -104,3 +134,13 @@ def _address(value: str, expected: str) -> None:
 
 def _plain(value: str) -> bool:
     return value.isprintable() and not any(character.isspace() for character in value) and "\\" not in value
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int)  # no null: a TOML file could not say it

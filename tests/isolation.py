@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 _folder = tempfile.mkdtemp(prefix="epitaph-tests-")
 os.environ["DATA_DIR"] = _folder
@@ -17,6 +19,11 @@ if not os.environ.get("DATABASE_URL"):
     # A file with a write-ahead log, as in production. SQLite's shared memory, Django's default for tests, fails a reader at
     # once ("table is locked") while another thread writes, which the real thing never does.
     os.environ.setdefault("TEST_DB_NAME", str(Path(_folder) / "test.sqlite3"))
+
+
+# Properties are about truth; how fast this machine is today is not one.
+hypothesis_settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("here")
 
 
 def pytest_unconfigure() -> None:

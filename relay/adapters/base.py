@@ -5,7 +5,11 @@ An adapter knows addresses, headers and error bodies of one kind of upstream; th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import httpx
 import orjson
@@ -23,6 +27,8 @@ DROPPED_HEADERS = frozenset(
 PASSED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-", b"retry-after", b"openai-", b"anthropic-")
 PASSED_HEADERS = frozenset({b"x-should-retry", b"content-type", b"content-language"})
 REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"cf-ray")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s|d)")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "quota_exceeded", "billing_error"})
 
 
@@ -74,7 +80,7 @@ class Adapter:
             sent.append((b"content-length", b"%d" % len(body)))
         extensions = {
             "timeout": {"connect": upstream.connect_timeout},
-            "proxy": upstream.proxy or None,
+            "proxy": credential.proxy or upstream.proxy,
             "ca_bundle": upstream.ca_bundle or None,
             "fresh": fresh,
         }
@@ -92,6 +98,56 @@ def passed_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
         if lower in PASSED_HEADERS or lower.startswith(PASSED_PREFIXES):
             passed.append((lower.decode("latin-1"), clean(value)))
     return passed
+
+
+def asked_wait(headers: Mapping[str, str], status: int, now: float) -> float | None:
+    """Seconds for which an error answer asks to be left alone: the longest of what its headers say; None: nothing.
+
+    `Retry-After` (RFC 9110: seconds or a date) and `retry-after-ms` at any status; where a limit was met, the times at
+    which the limits are full again as well: OpenAI's are durations (`6m0s`), Anthropic's moments (RFC 3339).
+    `now` is in epoch seconds.
+    """
+    waits = [_number(headers.get("retry-after-ms")) / 1000, _retry_after(headers.get("retry-after", ""), now)]
+    if status in (429, 529):
+        for name, value in headers.items():
+            if name.startswith("x-ratelimit-reset"):
+                waits.append(_duration(value))
+            elif name.startswith("anthropic-ratelimit-") and name.endswith("-reset"):
+                waits.append(_until(value, now))
+    longest = max(waits)
+    return longest if longest > 0 else None
+
+
+def _retry_after(value: str, now: float) -> float:
+    if value[:1].isalpha():
+        try:
+            return parsedate_to_datetime(value).timestamp() - now
+        except (ValueError, OverflowError):
+            return 0.0
+    return _number(value)
+
+
+def _number(value: str | None) -> float:
+    try:
+        number = float(value or 0)
+    except ValueError:
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _duration(value: str) -> float:
+    """`1h2m3.5s`, `120ms`, or bare seconds."""
+    parts = DURATION.findall(value)
+    if parts and "".join(number + unit for number, unit in parts) == value:
+        return sum(float(number) * UNITS[unit] for number, unit in parts)
+    return _number(value)
+
+
+def _until(value: str, now: float) -> float:
+    try:
+        return datetime.fromisoformat(value).timestamp() - now
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def clean(value: bytes) -> str:

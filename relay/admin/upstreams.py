@@ -30,7 +30,7 @@ class CredentialForm(forms.ModelForm):
 
     class Meta:
         model = Credential
-        fields = ("upstream", "label", "enabled")
+        fields = ("upstream", "label", "enabled", "max_concurrency", "proxy")
 
     def clean_secret(self) -> str:
         secret = self.cleaned_data["secret"]
@@ -47,7 +47,7 @@ class CredentialForm(forms.ModelForm):
 class CredentialInline(admin.TabularInline):
     model = Credential
     form = CredentialForm
-    fields = ("label", "secret", "enabled", "state")
+    fields = ("label", "secret", "enabled", "max_concurrency", "state")
     readonly_fields = ("state",)
     extra = 0
     show_change_link = True
@@ -103,7 +103,18 @@ class CredentialAdmin(admin.ModelAdmin):
     list_filter = ("upstream", "enabled")
     list_select_related = ("upstream",)
     search_fields = ("label", "upstream__name")
-    fields = ("upstream", "label", "secret", "enabled", "state", "secret_set_at", "last_failure", "last_failure_at")
+    fields = (
+        "upstream",
+        "label",
+        "secret",
+        "enabled",
+        "max_concurrency",
+        "proxy",
+        "state",
+        "secret_set_at",
+        "last_failure",
+        "last_failure_at",
+    )
     readonly_fields = ("state", "secret_set_at", "last_failure", "last_failure_at")
     actions = ("test_credentials",)
 

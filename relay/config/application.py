@@ -48,7 +48,11 @@ def apply(configuration: Configuration, *, dry_run: bool = False) -> list[Change
     with transaction.atomic():
         list(ConfigVersion.objects.select_for_update())  # two at once wait for each other
         changes = [
-            *(change for entry in configuration.upstreams for change in _apply_upstream(entry)),
+            *(
+                change
+                for number, entry in enumerate(configuration.upstreams, 1)
+                for change in _apply_upstream(entry, number, configuration.file)
+            ),
             *(
                 change
                 for number, entry in enumerate(configuration.routes, 1)
@@ -65,20 +69,27 @@ def apply(configuration: Configuration, *, dry_run: bool = False) -> list[Change
     return changes
 
 
-def _apply_upstream(entry: DeclaredUpstream) -> list[Change]:
+def _apply_upstream(entry: DeclaredUpstream, number: int, file: str) -> list[Change]:
+    place = Place(file).inside("upstream", number, entry.name)
     row = Upstream.objects.filter(name=entry.name).first() or Upstream(name=entry.name)
     changes = _save(row, f"upstream {entry.name}", {**entry.settings, **_switch(entry.enabled), "built_in": False})
-    return changes + [change for inner in entry.credentials for change in _apply_credential(row, inner)]
+    for position, inner in enumerate(entry.credentials, 1):
+        changes += _apply_credential(row, inner, place.inside("upstream.credential", position, inner.label))
+    return changes
 
 
-def _apply_credential(upstream: Upstream, entry: DeclaredCredential) -> list[Change]:
+def _apply_credential(upstream: Upstream, entry: DeclaredCredential, place: Place) -> list[Change]:
     row = Credential.objects.filter(upstream=upstream, label=entry.label).first()
     row = row or Credential(upstream=upstream, label=entry.label)
     notes = []
-    if not row.sealed_secret or not _holds(row, entry.secret):
+    if entry.secret is None:
+        if not row.sealed_secret:
+            raise place.mistake("secret", "is missing, and no such credential exists yet; expected secret or secret_env")
+    elif not row.sealed_secret or not _holds(row, entry.secret):
         row.set_secret(entry.secret)
         notes.append("secret")
-    return _save(row, f"credential {upstream.name} / {entry.label}", _switch(entry.enabled), notes)
+    values = {**entry.settings, **_switch(entry.enabled)}
+    return _save(row, f"credential {upstream.name} / {entry.label}", values, notes)
 
 
 def _holds(row: Credential, secret: str) -> bool:
@@ -95,30 +106,36 @@ def _apply_route(entry: DeclaredRoute, number: int, file: str) -> list[Change]:
         if name not in by_name:
             raise place.mistake("upstreams", f"names {name!r}; expected an upstream of this file or of the database")
     row = Route.objects.filter(model=entry.model).first() or Route(model=entry.model)
-    before = [step.upstream.name for step in row.steps.select_related("upstream")] if row.pk else []
-    notes = [] if before == list(entry.upstreams) else [f"upstreams: {', '.join(entry.upstreams)}"]
-    values = {"position": number, "upstream_model": entry.upstream_model, "max_attempts": entry.max_attempts}
-    changes = _save(row, f"route {entry.model}", values, notes)
+    steps = row.steps.select_related("upstream") if row.pk else []
+    before = [(step.upstream.name, step.weight) for step in steps]
+    after = [(name, entry.weights.get(name, 1)) for name in entry.upstreams]
+    shown = ", ".join(name if weight == 1 else f"{name} × {weight}" for name, weight in after)
+    notes = [] if before == after else [f"upstreams: {shown}"]
+    changes = _save(row, f"route {entry.model}", {**entry.settings, "position": number}, notes)
     if notes:
         row.steps.all().delete()
         RouteUpstream.objects.bulk_create(
-            RouteUpstream(route=row, upstream=by_name[name], position=position)
-            for position, name in enumerate(entry.upstreams, 1)
+            RouteUpstream(route=row, upstream=by_name[name], weight=weight, position=position)
+            for position, (name, weight) in enumerate(after, 1)
         )
     return changes
 
 
 def _apply_key(entry: DeclaredKey, number: int, file: str) -> list[Change]:
-    digest = vault.digest(entry.key).hex()
-    other = ClientKey.objects.filter(Q(digest=digest) | Q(previous_digest=digest)).exclude(label=entry.label).first()
-    if other is not None:
-        place = Place(file).inside("client_key", number, entry.label)
-        raise place.mistake("key", f"is that of the client key {other.label}; expected a key of its own")
+    place = Place(file).inside("client_key", number, entry.label)
     row = ClientKey.objects.filter(label=entry.label).first() or ClientKey(label=entry.label)
     notes = []
-    if digest not in (row.digest, row.previous_digest):  # a key that was rotated away does not come back
-        row.set_key(entry.key)
-        notes.append("key")
+    if entry.key is None:
+        if not row.digest:
+            raise place.mistake("key", "is missing, and no such client key exists yet; expected key or key_env")
+    else:
+        digest = vault.digest(entry.key).hex()
+        other = ClientKey.objects.filter(Q(digest=digest) | Q(previous_digest=digest)).exclude(label=entry.label).first()
+        if other is not None:
+            raise place.mistake("key", f"is that of the client key {other.label}; expected a key of its own")
+        if digest not in (row.digest, row.previous_digest):  # a key that was rotated away does not come back
+            row.set_key(entry.key)
+            notes.append("key")
     values = {
         "expires_at": entry.expires_at,
         "allowed_models": "\n".join(entry.allowed_models),

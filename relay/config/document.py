@@ -24,6 +24,8 @@ from relay import models, validation, vault
 
 TIMES = tuple(f"{what}_timeout" for what in ("connect", "first_byte", "idle", "stalled", "total", "write"))
 UPSTREAM_FIELDS = ("name", "protocol", "base_url", "enabled", *TIMES, "commit_after", "proxy", "ca_bundle")
+CREDENTIAL_SETTINGS = ("max_concurrency", "proxy")
+ROUTE_SETTINGS = ("upstream_model", "max_attempts", "strategy", "defaults", "overrides")
 TABLES = ("upstream", "route", "client_key")
 
 
@@ -34,8 +36,9 @@ class ConfigError(SettingError):
 @dataclass(frozen=True, slots=True)
 class DeclaredCredential:
     label: str
-    secret: str = field(repr=False)
-    enabled: bool | None = None  # None: as the row has it
+    secret: str | None = field(repr=False)  # None: as the row has it; so is `enabled`
+    enabled: bool | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by the model's field names, defaults filled in
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,14 @@ class DeclaredUpstream:
 class DeclaredRoute:
     model: str
     upstreams: tuple[str, ...]
-    upstream_model: str = ""
-    max_attempts: int = 3
+    weights: Mapping[str, int] = field(default_factory=dict)  # by upstream; 1 where none is named
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by the model's field names, defaults filled in
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredKey:
     label: str
-    key: str = field(repr=False)
+    key: str | None = field(repr=False)  # None: as the row has it
     enabled: bool | None = None
     expires_at: datetime | None = None
     allowed_models: tuple[str, ...] = ()
@@ -153,14 +156,15 @@ def _upstream(place: Place, table: dict[str, Any], environment: Mapping[str, str
 
 
 def _credential(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredCredential:
-    _refuse_unknown(place, table, ["label", "secret", "secret_env", "enabled"])
+    _refuse_unknown(place, table, ["label", "secret", "secret_env", "enabled", *CREDENTIAL_SETTINGS])
     label = _column(place, table, models.Credential, "label", required=True)
     secret = _secret(place, table, "secret", environment, variables)
-    return DeclaredCredential(label, secret, _switch(place, table, models.Credential))
+    settings = {name: _column(place, table, models.Credential, name) for name in CREDENTIAL_SETTINGS}
+    return DeclaredCredential(label, secret, _switch(place, table, models.Credential), settings)
 
 
 def _route(place: Place, table: dict[str, Any]) -> DeclaredRoute:
-    _refuse_unknown(place, table, ["model", "upstreams", "upstream_model", "max_attempts"])
+    _refuse_unknown(place, table, ["model", "upstreams", "weights", *ROUTE_SETTINGS])
     upstreams = _texts(place, table, "upstreams", "a list of upstreams' names", validation.name)
     if not upstreams:
         raise place.mistake("upstreams", "is missing or empty; expected a list of upstreams' names")
@@ -169,9 +173,21 @@ def _route(place: Place, table: dict[str, Any]) -> DeclaredRoute:
     return DeclaredRoute(
         _column(place, table, models.Route, "model", required=True),
         upstreams,
-        _column(place, table, models.Route, "upstream_model"),
-        _column(place, table, models.Route, "max_attempts"),
+        _weights(place, table.get("weights", {}), upstreams),
+        {name: _column(place, table, models.Route, name) for name in ROUTE_SETTINGS},
     )
+
+
+def _weights(place: Place, value: Any, upstreams: Sequence[str]) -> Mapping[str, int]:
+    if not isinstance(value, dict):
+        raise place.mistake("weights", f"is {_shown(value)}; expected a table of upstreams and whole numbers")
+    for name, share in value.items():
+        if name not in upstreams:
+            raise place.mistake("weights", f"names {name!r}; expected one of this route's upstreams{_like(name, upstreams)}")
+        if not _TYPES["count"][1](share):
+            raise place.mistake(f"weights.{name}", f"is {_shown(share)}; expected a whole number")
+        _check(place, f"weights.{name}", share, [validation.weight])
+    return value
 
 
 def _client_key(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredKey:
@@ -233,11 +249,13 @@ def _texts(place: Place, table: Mapping[str, Any], name: str, expected: str, che
     return tuple(value)
 
 
-def _secret(place: Place, table: Mapping[str, Any], name: str, environment: Mapping[str, str], variables: set[str]) -> str:
-    """A secret in the file, or in the variable that the file names; exactly one of the two."""
+def _secret(place: Place, table: Mapping[str, Any], name: str, environment: Mapping[str, str], variables: set[str]) -> str | None:
+    """A secret in the file, or in the variable that the file names; with neither, the row must have one already."""
     by_name = f"{name}_env"
-    if (name in table) == (by_name in table):
+    if name in table and by_name in table:
         raise place.mistake(name, f"expected either {name} or {by_name}, and not both")
+    if name not in table and by_name not in table:
+        return None
     value, where = table.get(name), name
     if by_name in table:
         variable, where = table[by_name], by_name
@@ -265,6 +283,8 @@ def _check(place: Place, name: str, value: Any, validators: Sequence[Callable[[A
 def _refuse_key_twice(place: Place, keys: Sequence[DeclaredKey]) -> None:
     seen: dict[bytes, str] = {}
     for number, entry in enumerate(keys, 1):
+        if entry.key is None:
+            continue
         first = seen.setdefault(vault.digest(entry.key), entry.label)
         if first != entry.label:
             at = place.inside("client_key", number, entry.label)
@@ -283,6 +303,7 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a date and time with its offset, such as 2030-01-31T00:00:00Z",
         lambda value: isinstance(value, datetime) and value.tzinfo is not None,
     ),
+    "parameters": ("a table of parameters", lambda value: isinstance(value, dict)),
     "text": ("a text", lambda value: isinstance(value, str)),
 }
 
@@ -294,6 +315,8 @@ def _kind(column: fields.Field) -> str:
         return "number"
     if isinstance(column, fields.IntegerField):
         return "count"
+    if isinstance(column, fields.JSONField):
+        return "parameters"
     return "moment" if isinstance(column, fields.DateTimeField) else "text"
 
 

@@ -147,14 +147,23 @@ def test_a_route_keeps_the_order_that_it_was_given(admin_client: Client) -> None
         "upstream_model": "",
         "max_attempts": "3",
         "position": "1000",
+        "strategy": "round-robin",
+        "defaults": "",
+        "overrides": '{"store": false}',
         "steps-TOTAL_FORMS": "2",
         "steps-INITIAL_FORMS": "0",
         "steps-0-position": "2",
+        "steps-0-weight": "3",
         "steps-0-upstream": first.pk,
         "steps-1-position": "1",
+        "steps-1-weight": "1",
         "steps-1-upstream": second.pk,
     }
+    refused = admin_client.post(reverse("admin:relay_route_add"), form | {"defaults": '{"model": "x"}'})
+    assert "model is not the route&#x27;s to set" in refused.content.decode()
     assert admin_client.post(reverse("admin:relay_route_add"), form).status_code == 302
+    (route,) = routing.load_now().routes
+    assert (route.strategy, route.weights, route.defaults, route.overrides) == ("round-robin", (1, 3), {}, {"store": False})
     assert [step.upstream.name for step in Route.objects.get().steps.all()] == ["second", "first"]
 
 

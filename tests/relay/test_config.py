@@ -28,6 +28,8 @@ secret_env = "TEAM_A"
 label = "team-b"
 secret = "sk-b"
 enabled = false
+max_concurrency = 8
+proxy = "http://other.example:3128"
 
 [[upstream]]
 name = "local"
@@ -38,6 +40,10 @@ base_url = "http://127.0.0.1:11434"
 model = "gpt-*"
 upstreams = ["openai", "local"]
 max_attempts = 2
+strategy = "round-robin"
+weights = {openai = 3}
+defaults = {temperature = 0.2, metadata = {team = "a"}}
+overrides = {store = false}
 
 [[route]]
 model = "small"
@@ -52,6 +58,9 @@ expires_at = 2031-01-31T00:00:00Z
 """
 ENVIRONMENT = {"TEAM_A": "sk-a", "LAPTOP_KEY": "key of the laptop"}
 UPSTREAM = '[[upstream]]\nname = "a"\nprotocol = "openai-chat"\nbase_url = "http://a/v1"\n'
+
+
+ROUTE = UPSTREAM + '[[route]]\nmodel = "m"\nupstreams = ["a"]\n'
 
 
 def read(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -> config.Configuration:
@@ -126,7 +135,7 @@ def test_a_changed_secret_and_a_changed_order_are_applied_and_told_without_the_s
     assert Credential.objects.get(label="team-a").reveal() == "sk-new"
     assert [step.upstream.name for step in Route.objects.get(model="gpt-*").steps.all()] == ["local", "openai"]
     told = "\n".join(map(str, changes))
-    assert told == "~ credential openai / team-a: secret\n~ route gpt-*: upstreams: local, openai"
+    assert told == "~ credential openai / team-a: secret\n~ route gpt-*: upstreams: local, openai × 3"
 
 
 @pytest.mark.django_db
@@ -187,7 +196,8 @@ MISTAKES = [
     (UPSTREAM + "idle_timout = 5", "(a), field idle_timout: is not known; expected idle_timeout?"),
     (UPSTREAM + 'ca_bundle = "/absent.pem"', "field ca_bundle: is '/absent.pem'; expected a readable PEM file"),
     (UPSTREAM + UPSTREAM, "[[upstream]] number 2 (a), field name: is also that of number 1"),
-    (credential('label = "x"'), "[[upstream.credential]] number 1 (x), field secret: expected either secret or"),
+    (credential('label = "x"'), "[[upstream.credential]] number 1 (x), field secret: is missing, and no such"),
+    (credential('label = "x"\nsecret = "s"\nmax_concurrency = 0'), "field max_concurrency: is 0; expected a whole number"),
     (credential('label = "x"\nsecret = "s"\nsecret_env = "TEAM_A"'), "field secret: expected either secret or"),
     (credential('label = "x"\nsecret_env = "NOWHERE"'), "field secret_env: the environment variable NOWHERE is not"),
     (credential('label = "x"\nsecret = 5'), "field secret: is not a text; expected a printable text"),
@@ -199,6 +209,15 @@ MISTAKES = [
     ('[[route]]\nmodel = " m"\nupstreams = ["a"]', "field model: is ' m'; expected a model's name, or a glob"),
     (UPSTREAM + '[[route]]\nmodel = "m"\nupstreams = ["a"]\nmax_attempts = 11', "is 11; expected a whole number from"),
     (UPSTREAM + '[[route]]\nmodel = "m"\nupstreams = ["a"]\nmax_attempts = 1.5', "is 1.5; expected a whole number"),
+    (ROUTE + 'strategy = "random"', "field strategy: is 'random'; expected one of in-order, round-robin, least-busy, sticky"),
+    (ROUTE + "weights = 3", "field weights: is 3; expected a table of upstreams"),
+    (ROUTE + "weights = {b = 3}", "field weights: names 'b'; expected one of this route's upstreams"),
+    (ROUTE + "weights = {a = 0}", "field weights.a: is 0; expected a whole number from 1 to 1000"),
+    (ROUTE + "weights = {a = 1.5}", "field weights.a: is 1.5; expected a whole number"),
+    (ROUTE + "defaults = 3", "field defaults: is 3; expected a table of parameters"),
+    (ROUTE + 'overrides = {model = "x"}', "expected parameters alone; model is not the route's to set"),
+    (ROUTE + "overrides = {from = 2031-01-01}", "expected texts, numbers, true, false, lists and tables, and no null"),
+    ('[[client_key]]\nlabel = "l"', "[[client_key]] number 1 (l), field key: is missing, and no such client key exists"),
     ('[[client_key]]\nlabel = "l"\nkey = " "', "[[client_key]] number 1 (l), field key: expected a printable text"),
     ('[[client_key]]\nlabel = "l"\nkey = "k"\nexpires_at = 2031-01-01', "expected a date and time with its offset"),
     (
@@ -271,3 +290,48 @@ def test_the_command_fails_with_the_sentence(tmp_path: Path) -> None:
     path.write_text(UPSTREAM + "idle_timeout = 0")
     with pytest.raises(CommandError, match="field idle_timeout: is 0; expected seconds"):
         call_command("apply_config", str(path))
+
+
+@pytest.mark.django_db
+def test_an_export_holds_no_secret_and_changes_nothing_when_it_is_applied(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    out = StringIO()
+    call_command("export_config", stdout=out)
+    text = out.getvalue()
+    assert not any(secret in text for secret in ("sk-a", "sk-b", "key of the laptop"))
+    assert config.apply(read(tmp_path, text)) == []
+    target = tmp_path / "export.toml"
+    call_command("export_config", str(target), stdout=StringIO())
+    assert target.read_text() == text
+
+
+@pytest.mark.django_db
+def test_an_export_brings_back_what_was_changed_meanwhile(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    text, before = config.export(1), all_rows()[:-1]  # the last is the version, which goes on
+    Upstream.objects.update(enabled=False, idle_timeout=1)
+    Credential.objects.update(max_concurrency=1)
+    Route.objects.update(strategy="sticky", defaults={})
+    ClientKey.objects.update(allowed_models="")
+    assert config.apply(read(tmp_path, text))
+    assert all_rows()[:-1] == before
+
+
+@pytest.mark.django_db
+def test_an_export_applied_elsewhere_asks_for_the_secrets(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    text = config.export(1)
+    Upstream.objects.all().delete()
+    with pytest.raises(config.ConfigError, match=r"\(team-a\), field secret: is missing, and no such credential exists yet"):
+        config.apply(read(tmp_path, text))
+
+
+@pytest.mark.django_db
+def test_the_built_in_demo_is_no_part_of_an_export(tmp_path: Path) -> None:
+    demo = make_upstream("demo", built_in=True)
+    make_route("demo-*", demo)
+    make_route("gpt-*", demo, make_upstream("openai"))
+    text = config.export(1)
+    assert "# The route demo-* leads to no upstream" in text
+    (upstream,), (route,) = read(tmp_path, text).upstreams, read(tmp_path, text).routes
+    assert upstream.name == "openai" and route.upstreams == ("openai",)

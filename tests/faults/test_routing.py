@@ -1,0 +1,97 @@
+"""What a route and a credential ask for, seen at the upstream: shares, limits, parameters, an upstream by its name."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from relay.rehearsal.server import FaultServer
+from tests.faults.conftest import KEY, Gateway
+
+CONFIG = """
+[[upstream]]
+name = "first"
+protocol = "openai-chat"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "limited"
+secret = "upstream-secret-limited"
+max_concurrency = 1
+
+[[upstream]]
+name = "second"
+protocol = "openai-chat"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "wide"
+secret = "upstream-secret-wide"
+
+[[route]]
+model = "mid-silence*"
+upstreams = ["first"]
+
+[[route]]
+model = "shaped"
+upstreams = ["second"]
+upstream_model = "ok"
+defaults = {{temperature = 0.25, top_p = 0.5}}
+overrides = {{store = false}}
+
+[[route]]
+model = "*"
+upstreams = ["first", "second"]
+strategy = "round-robin"
+weights = {{second = 2}}
+"""
+HEADERS = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture(scope="module")
+def routed(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    running = Gateway(tmp_path_factory.mktemp("routed"), CONFIG.format(url=upstream.url))
+    yield running
+    running.stop()
+
+
+def ask(gateway: Gateway, model: str, **fields: Any) -> httpx.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}], **fields}
+    return httpx.post(f"{gateway.url}/v1/chat/completions", headers=HEADERS, json=body, timeout=20)
+
+
+def test_upstreams_take_turns_by_their_weights(routed: Gateway) -> None:
+    answers = [ask(routed, "ok") for _ in range(9)]
+    used = Counter(routed.entry(answer.headers["x-request-id"])["credential"] for answer in answers)
+    assert {label.rpartition("/")[2].strip(): count for label, count in used.items()} == {"limited": 3, "wide": 6}
+
+
+def test_a_credential_takes_no_more_requests_than_it_may_and_then_the_next_is_asked(routed: Gateway) -> None:
+    with httpx.stream(
+        "POST",
+        f"{routed.url}/v1/chat/completions",
+        headers=HEADERS,
+        json={"model": "mid-silence,seconds=20", "stream": True, "messages": [{"role": "user", "content": "hello"}]},
+        timeout=20,
+    ) as busy:
+        chunks = busy.iter_bytes()  # kept: dropping it would close the connection
+        next(chunks)
+        refused = ask(routed, "mid-silence,seconds=0")
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        entry = routed.entry(refused.headers["x-request-id"])
+        assert (entry["outcome"], entry["cause"]) == ("rejected", "relay-busy")
+        assert all(ask(routed, "ok").status_code == 200 for _ in range(3))  # by the other upstream alone
+    routed.entry(busy.headers["x-request-id"])
+    assert ask(routed, "mid-silence,seconds=0").status_code == 200
+
+
+def test_a_route_sets_parameters(routed: Gateway, upstream: FaultServer) -> None:
+    assert ask(routed, "shaped", temperature=1).status_code == 200
+    sent = json.loads(upstream.log()[-1].body)
+    assert (sent["model"], sent["temperature"], sent["top_p"], sent["store"]) == ("ok", 1, 0.5, False)
+
+
+def test_an_upstream_is_asked_for_by_its_name(routed: Gateway) -> None:
+    entry = routed.entry(ask(routed, "second/ok").headers["x-request-id"])
+    assert (entry["provider"], entry["model"], entry["upstream_model"]) == ("second", "second/ok", "ok")
