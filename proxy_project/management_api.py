@@ -1,6 +1,7 @@
 """The management API: where the two logs' routers are mounted, who may call them, and what an error looks like.
 
-A staff session (writes need the CSRF token) or `Authorization: Bearer ADMIN_TOKEN`; `request.reader` names the caller.
+A staff session (writes need the CSRF token) or `Authorization: Bearer ADMIN_TOKEN`; `request.reader` names the caller. A
+session may here what its user may in the admin; the token may everything.
 """
 
 from __future__ import annotations
@@ -11,11 +12,23 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from auditlog.api import router as audit_router
 from errorlog.api import router as errors_router
+
+READING = ("GET", "HEAD", "OPTIONS")
+# What a session's user must be permitted, by router and method. Marking read and reporting change nothing of anybody else's.
+NEEDED = {
+    ("errors", "GET"): "errorlog.view_errorgroup",
+    ("errors", "POST"): "errorlog.view_errorgroup",
+    ("errors", "PATCH"): "errorlog.change_errorgroup",
+    ("errors", "DELETE"): "errorlog.delete_errorgroup",
+    ("audit", "GET"): "auditlog.view_auditentry",
+    ("audit", "PATCH"): "auditlog.change_recordingstate",
+    ("audit", "DELETE"): "auditlog.delete_auditentry",
+}
 
 
 class Forbidden(HttpError):
@@ -38,12 +51,19 @@ class StaffOrToken:
             return "token"
         if not (request.user.is_authenticated and request.user.is_staff):
             return None
-        if request.method not in ("GET", "HEAD", "OPTIONS") and not _csrf_holds(request):
+        if request.method not in READING and not _csrf_holds(request):
             raise Forbidden("the CSRF token is missing or wrong")
-        if request.method not in ("GET", "HEAD") and not request.user.is_superuser:
-            raise Forbidden("only an administrator may change this")
+        needed = _needed(request)
+        if needed is not None and not request.user.has_perm(needed):
+            raise Forbidden(f"this needs the permission {needed}")
         request.reader = f"user:{request.user.pk}"  # type: ignore[attr-defined]
         return request.reader  # type: ignore[attr-defined]
+
+
+def _needed(request: HttpRequest) -> str | None:
+    """The permission that the call needs; None where there is no such call."""
+    router = request.path_info.removeprefix("/api/").split("/", 1)[0]
+    return NEEDED.get((router, "GET" if request.method in READING else str(request.method)))
 
 
 def _csrf_holds(request: HttpRequest) -> bool:
@@ -66,6 +86,15 @@ api = NinjaAPI(
 )
 api.add_router("/errors", errors_router, tags=["Errors"])
 api.add_router("/audit", audit_router, tags=["Audit"])
+elsewhere = Router()
+
+
+@elsewhere.api_operation(["GET", "POST", "PUT", "PATCH", "DELETE"], "/{path:rest}", include_in_schema=False)
+def nothing_here(request: HttpRequest, rest: str) -> HttpResponse:
+    raise Http404("there is no such call")
+
+
+api.add_router("", elsewhere)  # last: it matches whatever is left
 
 
 def _error(request: HttpRequest, status: int, kind: str, message: str, **more: Any) -> HttpResponse:

@@ -41,3 +41,11 @@ def entry() -> Record:
         return base | fields
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def _what_may_be_recorded_is_read_anew() -> None:
+    """A process may rely on the recording state for a second; a test must not inherit the one before it."""
+    from auditlog import recording
+
+    recording.forget()

@@ -1,47 +1,45 @@
-"""`manage.py prune_auditlog`: deletes what is old, in batches that never hold the writer up for long."""
+"""`manage.py prune_auditlog`: deletes what is old, in small steps that never hold up the writer for long."""
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import re
-from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
+from auditlog import retention
 from auditlog.models import AuditEntry
 
-BATCH = 1000
-UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def age(text: str) -> timedelta:
-    """`12h`, `30d` or `4w`."""
-    match = re.fullmatch(r"(\d+)([hdw])", text)
+def age(text: str) -> dt.timedelta:
+    """`90m`, `12h`, `30d` or `4w`."""
+    match = re.fullmatch(r"([0-9]{1,6})([mhdw])", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number and h, d or w, such as 30d")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number and m, h, d or w, such as 30d")
+    return dt.timedelta(**{UNITS[match[2]]: int(match[1])})
 
 
 class Command(BaseCommand):
-    help = "Delete old rows."
+    """Prunes entries by age; streams in flight stay."""
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=age, default=age("30d"))
-        parser.add_argument("--dry-run", action="store_true")
+    help = "Delete audit entries that are older than a given age."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--older-than", type=age, default=age("30d"), metavar="AGE", help="30d (default), 12h, 4w …")
+        parser.add_argument("--dry-run", action="store_true", help="only say how many entries would go")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        old = AuditEntry.objects.filter(time__lt=timezone.now() - options["older_than"])
-        total = old.count()
+        before = timezone.now() - options["older_than"]
+        total = AuditEntry.objects.closed_before(before).count()
         if options["dry_run"]:
-            self.stdout.write(f"would delete {total} entries")
+            self.stdout.write(f"{total:,} entries would be deleted; nothing was.")
             return
-        deleted = 0
-        with tqdm(total=total, unit="entry", disable=None) as bar:
-            while batch := list(old.order_by("time").values_list("id", flat=True)[:BATCH]):
-                number = AuditEntry.objects.filter(id__in=batch).delete()[0]
-                deleted += number
-                bar.update(number)
-        self.stdout.write(f"deleted {deleted} entries")
+        with tqdm(total=total, unit=" entries", disable=None) as bar:
+            gone = retention.trim_older_than(before, bar.update)
+        self.stdout.write(f"{gone:,} entries deleted.")

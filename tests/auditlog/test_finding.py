@@ -1,0 +1,108 @@
+"""What each kind of condition finds, on the database at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from auditlog.finding import find
+from auditlog.ingest import store_entries
+from auditlog.models import AuditEntry
+from auditlog.query import parse, term
+
+pytestmark = [pytest.mark.database, pytest.mark.django_db]
+Build = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def rows(entry: Build) -> None:
+    store_entries(
+        [
+            entry(request_id="req_a", model="gpt-5", provider="openai", ttft_ms=400, duration_ms=900, status=200, cost="0.01"),
+            entry(request_id="req_b", model="gpt-5-mini", provider="openai", ttft_ms=2500, status=200, stream=True),
+            entry(
+                request_id="req_c",
+                client_request_id="run-7",
+                model="claude",
+                outcome="upstream-premature",
+                cause="eof",
+                fault="upstream",
+                error="Upstream stream closed before terminal event: 100% [odd]",
+                evidence={"response_id": "chatcmpl-9"},
+            ),
+            entry(request_id="req_d", model='odd "name" *', outcome="rejected", cause="bad-key", fault="client", status=401),
+            entry(request_id="req_e", model="gpt-5", outcome=None),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("", "abcde"),
+        ("model:gpt-5", "ae"),
+        ("model:gpt-5*", "abe"),
+        ("model:*mini", "b"),
+        ("model:g*5*i", "b"),
+        ('model:"gpt-5*"', ""),
+        ("model:GPT-5*", ""),
+        ("-model:gpt-5", "bcd"),
+        ("model:gpt-5,claude", "ace"),
+        ("outcome:open", "e"),
+        ("outcome:completed,open", "abe"),
+        ("is:abnormal", "c"),
+        ("is:normal", "abd"),
+        ("-is:normal", "ce"),
+        ("is:open", "e"),
+        ("ttft:>2s", "b"),
+        ("-ttft:>2s", "acde"),
+        ("ttft:<=400ms", "a"),
+        ("status:200 stream:yes", "b"),
+        ("status:>=400", "d"),
+        ("cost:>0.001", "a"),
+        ("fault:upstream", "c"),
+        ("-cause:eof,bad-key", "abe"),
+        ("time:>1h", "abcde"),
+        ("time:<1h", ""),
+        ("req_c", "c"),
+        ("run-7", "c"),
+        ("chatcmpl-9", "c"),
+        ("terminal", "c"),
+        ('"100% [ODD]"', "c"),
+        ("100_", ""),
+        ("-terminal", "abde"),
+        ("error:closed*", ""),
+        ('error:"closed before"', "c"),
+    ],
+)
+@pytest.mark.usefixtures("rows")
+def test_a_search_finds(search: str, expected: str) -> None:
+    found = find(AuditEntry.objects.all(), parse(search)).values_list("request_id", flat=True)
+    assert "".join(sorted(name[-1] for name in found)) == expected
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_click_finds_exactly_the_value_whatever_it_is() -> None:
+    part = str(term("model", 'odd "name" *'))
+    assert find(AuditEntry.objects.all(), parse(part)).get().request_id == "req_d"
+    assert find(AuditEntry.objects.all(), parse("-" + part)).count() == 4
+
+
+@pytest.mark.parametrize("value", ["a%b", "a_b", "a[x]b", "a?b", "a\\b", "a'b"])
+def test_only_the_star_is_special_in_a_pattern(entry: Build, value: str) -> None:
+    store_entries([entry(model=value), entry(model="axb"), entry(model="a")])
+    assert find(AuditEntry.objects.all(), parse(f"model:{value}*")).get().model == value
+
+
+def test_a_record_is_found_by_its_own_id(entry: Build) -> None:
+    one = entry()
+    store_entries([one, entry()])
+    assert str(find(AuditEntry.objects.all(), parse(one["id"])).get().pk) == one["id"]
+
+
+def test_the_wildcard_search_takes_no_time_that_grows_with_the_stars(entry: Build, django_assert_num_queries: Any) -> None:
+    store_entries([entry(path="/" + "a" * 1900)])
+    with django_assert_num_queries(1):
+        assert not find(AuditEntry.objects.all(), parse("path:" + "*a" * 60 + "*b")).exists()
