@@ -18,12 +18,13 @@ from django.utils import timezone
 
 from errorlog import counting, options, retention, signature
 from errorlog.arrival import take_arrival_lock
-from errorlog.models import UNDECIDED, ErrorEvent, ErrorGroup
+from errorlog.models import UNDECIDED, ErrorEvent, ErrorGroup, SeenVersion
 from errorlog.redaction import redact, storable
 
 LONGEST_MESSAGE = 16_000
 LONGEST_STACK = 64_000
 SOURCES = frozenset({"main", "server", "external", "renderer"})
+OUR_FAULT, NOBODYS_FAULT = "relay", "unknown"  # of events that do not say: those of our own code, and reports from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def store_events(events: Sequence[Mapping[str, Any]]) -> StoreResult:
             if mine is not None:
                 _number(row, groups[signature.signature_of(mine)])
         ErrorEvent.objects.bulk_create(rows)
+        _note_versions(rows)
         _settle(groups.values(), rows)
     return StoreResult(len(rows), len(events) - len(rows), len(groups))
 
@@ -84,7 +86,7 @@ def _row(key: uuid.UUID, event: Mapping[str, Any]) -> ErrorEvent:
         platform=str(event.get("platform") or "")[:100],
         context=context,
         request_id=str(event.get("request_id") or context.get("request_id") or "")[:128],
-        fault=str(context.get("fault") or "")[:20],
+        fault=str(context.get("fault") or (NOBODYS_FAULT if source == "external" else OUR_FAULT))[:20],
         drill=bool(event.get("drill")),
     )
 
@@ -119,6 +121,7 @@ def _groups(rows: Sequence[ErrorEvent], parts: Sequence[list[str] | None]) -> di
             title=" · ".join(part for part in mine if part)[:500],
             source=row.source,
             cause=str(row.context.get("cause") or "")[:50],
+            upstream=str(row.context.get("provider") or "")[:200],
             fault=row.fault,
             first_seen=row.time,
             last_seen=row.time,
@@ -128,6 +131,16 @@ def _groups(rows: Sequence[ErrorEvent], parts: Sequence[list[str] | None]) -> di
     ]
     ErrorGroup.objects.bulk_create(missing)
     return found | {group.signature: group for group in missing}
+
+
+def _note_versions(rows: Sequence[ErrorEvent]) -> None:
+    first: dict[str, datetime] = {}
+    for row in rows:
+        if not row.drill and row.version != "unknown":
+            first[row.version] = min(first.get(row.version, row.time), row.time)
+    SeenVersion.objects.bulk_create(
+        [SeenVersion(version=name, first_seen=at) for name, at in first.items()], ignore_conflicts=True
+    )
 
 
 def _number(row: ErrorEvent, group: ErrorGroup) -> None:
@@ -153,6 +166,7 @@ def _settle(groups: Any, rows: Sequence[ErrorEvent]) -> None:
         group.last_sequence = mine[-1].sequence
         group.fault = values[group.pk].dominant("fault")
         group.cause = values[group.pk].dominant("cause")
+        group.upstream = values[group.pk].dominant("upstream")
         group.keys_hit = values[group.pk].number_of("client_key")
         retention.keep_to_quota(group, options.events_per_group())
         fields = {name: getattr(group, name) for name in _COUNTED}
@@ -161,7 +175,7 @@ def _settle(groups: Any, rows: Sequence[ErrorEvent]) -> None:
 
 _COUNTED = (
     *("count", "client_count", "kept", "keys_hit", "first_seen", "last_seen"),
-    *("last_sequence", "fault", "cause"),
+    *("last_sequence", "fault", "cause", "upstream"),
 )
 
 

@@ -76,7 +76,8 @@ class ErrorGroup(models.Model):
     name = models.CharField(max_length=200)
     title = models.CharField(max_length=500)
     source = models.CharField(max_length=20)
-    cause = models.CharField(max_length=50, blank=True)
+    cause = models.CharField(max_length=50, blank=True, help_text="Empty: no ending of a stream, but an exception or a report.")
+    upstream = models.CharField(max_length=200, blank=True)
     fault = models.CharField(max_length=20, blank=True, help_text="The fault of most of its events.")
     count = models.PositiveBigIntegerField(default=0, help_text="Events that ever fell into it.")
     client_count = models.PositiveBigIntegerField(default=0, help_text="Those of them that were the client's fault.")
@@ -173,6 +174,16 @@ class TopValue(models.Model):
 
     def __str__(self) -> str:
         return f"{self.field} {self.value}: {self.count}"
+
+
+class SeenVersion(models.Model):
+    """A version of ours, and when an event of it first happened: the lines in a chart of days."""
+
+    version = models.CharField(max_length=50, unique=True)
+    first_seen = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.version} since {self.first_seen:%Y-%m-%d}"
 
 
 class ReadCursor(models.Model):

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from errorlog.ingest import store_directly, store_events
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, TopValue
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, SeenVersion, TopValue
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -183,3 +183,16 @@ def test_switched_off_it_stores_nothing(event: Build, settings: Any) -> None:
     settings.ERRORLOG = {**settings.ERRORLOG, "ENABLED": False}
     assert store_events([event()]).stored == 0
     assert not ErrorEvent.objects.exists()
+
+
+def test_an_event_that_says_no_fault_is_ours_unless_it_was_reported_from_outside(event: Build) -> None:
+    for source in ("main", "server", "renderer", "external"):
+        store_events([event(source=source, context={}, fingerprint=[source])])
+    faults = dict(ErrorGroup.objects.values_list("source", "fault"))
+    assert faults == {"main": "relay", "server": "relay", "renderer": "relay", "external": "unknown"}
+
+
+def test_the_first_event_of_each_version_is_remembered(event: Build) -> None:
+    store_events([event(version="1.0", time=2000.0), event(version="1.1", time=3000.0), event(version="1.0", time=1000.0)])
+    store_events([event(version="1.0", time=4000.0), event(version="9.9", drill=True)])
+    assert {row.version: row.first_seen.timestamp() for row in SeenVersion.objects.all()} == {"1.0": 1000.0, "1.1": 3000.0}
