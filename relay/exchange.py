@@ -145,6 +145,7 @@ class Exchange:
         self.headers_sent = False
         self.committed = False
         self.heartbeat_frame = b""
+        self.stream_type = "text/event-stream; charset=utf-8"
         self.client_status: int | None = None
         self.client_close: ClientClose | None = None
         self.writing_since: float | None = None

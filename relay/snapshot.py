@@ -67,13 +67,9 @@ class RouteSpec:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
-    def shaped(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        """The body as this route sends it on; None when it stays as the client wrote it."""
-        changes = {name: value for name, value in self.defaults.items() if name not in body}
-        changes.update(self.overrides)
-        if self.upstream_model and self.upstream_model != body.get("model"):
-            changes["model"] = self.upstream_model
-        return body | changes if changes else None
+    def changes(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that this route sets in a body: its defaults where the client said nothing, and its overrides."""
+        return {name: value for name, value in self.defaults.items() if name not in body} | dict(self.overrides)
 
 
 @dataclass(frozen=True, slots=True)

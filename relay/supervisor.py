@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import orjson
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -25,15 +24,14 @@ from relay.refusal import Refusal, client_error, error_response
 from relay.snapshot import RouteSpec
 from relay.transport import TransportFailure, UpstreamTransport
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
-from relay.wire.events import Answer, Kind, MalformedBody
-from relay.wire.registry import Dialect
-from relay.wire.sse import Frame, OversizedEvent, SSEScanner
+from relay.wire.events import Answer, BadField, ClientError, Kind, MalformedBody
+from relay.wire.passage import Passage
+from relay.wire.question import Question
+from relay.wire.registry import SSE_TYPE, Dialect
+from relay.wire.sse import Frame, OversizedEvent
 
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-}
+STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+TRANSLATED_HEADERS = ((b"content-type", b"application/json"), (b"user-agent", b"epitaph"))
 HELD_SECONDS, HELD_BYTES = 5.0, 64 * 1024  # how long and how much of a stream's opening is held back
 DECODED_LIMIT = 1 << 40  # a stream has no length; events and whole bodies have limits of their own
 WHOLE_LIMIT = 64 * 1024 * 1024
@@ -69,26 +67,20 @@ class AttemptFailed(Exception):
         self.at: float | None = None
 
 
-async def relay(
-    exchange: Exchange, request: HttpRequest, dialect: Dialect, route: RouteSpec, body: dict[str, Any]
-) -> HttpResponseBase:
+async def relay(exchange: Exchange, request: HttpRequest, question: Question, route: RouteSpec) -> HttpResponseBase:
     """The answer to one request: a stream, a whole body, or what the last attempt said.
 
     Raises:
-        Refusal: an operator switched off everything on the route, or no upstream speaks the protocol.
+        Refusal: an operator switched off everything on the route, or what is asked cannot be put to any upstream of it.
     """
     now = exchange.loop.time()
     exchange.routed = now
     affinity = ""
     if route.strategy == "sticky":
-        affinity = f"{exchange.client_key}\0{balancing.conversation(body, exchange.variant_hash)}"
-    candidates = routing.candidates(route, dialect.protocol, now, affinity)
-    candidates = [item for item in candidates if item.upstream.protocol == dialect.protocol]
-    if not candidates:
-        raise Refusal(Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {dialect.protocol} serves {exchange.model!r}")
+        affinity = f"{exchange.client_key}\0{balancing.conversation(question.body or {}, exchange.variant_hash)}"
     exchange.upstream_model = route.upstream_model or exchange.model
-    shaped = route.shaped(body)
-    payload = request.body if shaped is None else orjson.dumps(shaped)
+    question = question.shaped(route.changes(question.body or {}))
+    candidates = _able(routing.candidates(route, question.dialect.protocol, now, affinity), question, exchange)
     failure: AttemptFailed | None = None
     tries = [item for item in candidates if not balancing.full(item)][: route.max_attempts]
     if not tries:
@@ -100,7 +92,7 @@ async def relay(
         if exchange.place is not None:
             exchange.place.leave()
         exchange.place = place
-        run = Run(exchange, request, dialect, candidate, payload)
+        run = Run(exchange, request, question, candidate)
         for fresh in (False, True):
             try:
                 return await run.attempt(fresh)
@@ -119,7 +111,29 @@ async def relay(
         if why:
             break
     assert failure is not None
-    return _told(exchange, dialect, failure)
+    return _told(exchange, question.dialect, failure)
+
+
+def _able(candidates: list[routing.Candidate], question: Question, exchange: Exchange) -> list[routing.Candidate]:
+    """The candidates that this question can be put to.
+
+    Raises:
+        Refusal: there is none; what stands in the way is named when it is a field of the request.
+    """
+    able: list[routing.Candidate] = []
+    refused: BadField | None = None
+    for candidate in candidates:
+        try:
+            if question.sending(candidate.upstream.protocol, exchange.upstream_model) is not None:
+                able.append(candidate)
+        except BadField as error:
+            refused = refused or error
+    if able:
+        return able
+    if refused is not None:
+        raise Refusal(Cause.BAD_REQUEST, str(refused))
+    what = f"serves {exchange.model!r}" if exchange.model else f"has {question.path}"
+    raise Refusal(Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {question.dialect.protocol} {what}")
 
 
 def _no_more(exchange: Exchange, failure: AttemptFailed, more: bool) -> str:
@@ -137,8 +151,7 @@ def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpR
     exchange.note(failure.cause, failure.detail, failure.at)
     error = client_error(exchange, failure.cause, failure.detail, failure.status)
     if exchange.headers_sent:
-        frame = dialect.error_frame(error, exchange.answer or Answer())
-        return _event_stream(_one(frame))
+        return _event_stream(_one(dialect.error_frame(error, Answer())), dialect.stream_type)
     if failure.body is not None:
         response = HttpResponse(failure.body, status=error.status, content_type="application/json")
     else:
@@ -149,9 +162,9 @@ def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpR
     return response
 
 
-def _event_stream(blocks: AsyncIterator[bytes]) -> StreamingHttpResponse:
+def _event_stream(blocks: AsyncIterator[bytes], content_type: str = SSE_TYPE) -> StreamingHttpResponse:
     """A 200 whose body is `blocks`, with what every stream needs so that nobody between us and the client holds it back."""
-    return StreamingHttpResponse(blocks, headers=STREAM_HEADERS)
+    return StreamingHttpResponse(blocks, headers={"content-type": content_type, **STREAM_HEADERS})
 
 
 async def _one(frame: bytes) -> AsyncIterator[bytes]:
@@ -161,18 +174,15 @@ async def _one(frame: bytes) -> AsyncIterator[bytes]:
 class Run:
     """One candidate's attempt at one exchange."""
 
-    def __init__(
-        self, exchange: Exchange, request: HttpRequest, dialect: Dialect, candidate: routing.Candidate, payload: bytes
-    ) -> None:
+    def __init__(self, exchange: Exchange, request: HttpRequest, question: Question, candidate: routing.Candidate) -> None:
         self.exchange = exchange
         self.request = request
-        self.dialect = dialect
+        self.question = question
+        self.dialect = question.dialect
         self.upstream = candidate.upstream
         self.credential = candidate.credential
-        self.payload = payload
         self.record: Attempt
-        self.reader: Any = None
-        self.scanner = SSEScanner()
+        self.passage: Passage
         self.body: Any = None
         self.decoder: Decoder | None = None
         self.ended = False  # the answer's end, or its failure, was seen in the stream
@@ -199,8 +209,8 @@ class Run:
         """
         exchange = self.exchange
         self.record = exchange.begin_attempt(self.upstream, self.credential)
-        self.reader = self.dialect.reader()
-        exchange.answer = self.reader.answer
+        self.passage = self.question.passage(self.upstream.protocol, exchange.upstream_model)
+        exchange.answer = self.passage.answer
         try:
             response = await self._ask(fresh)
             self.body = response.stream
@@ -208,9 +218,7 @@ class Run:
             self.decoder = Decoder(coding, DECODED_LIMIT) if coding in KNOWN else None
             if response.status_code >= 300:
                 await self._refused(response)
-            if exchange.stream:
-                return await self._open_stream(response)
-            return await self._whole(response)
+            return await self._answer(response)
         except TransportFailure as error:
             self._connection(error.connection)
             raise AttemptFailed(error.cause, error.detail, again=not (self.record.status and not exchange.stream)) from None
@@ -228,17 +236,25 @@ class Run:
                 await self.body.aclose()
             raise
 
+    async def _answer(self, response: httpx.Response) -> HttpResponseBase:
+        """A stream or a whole body: as was asked for, or, on a path that no reader knows, as it came."""
+        media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.question.main or media in ("application/json", ""):
+            return await (self._open_stream(response) if self.exchange.stream else self._whole(response))
+        return await (self._open_stream(response) if media == "text/event-stream" else self._open_raw(response))
+
     async def _ask(self, fresh: bool) -> httpx.Response:
         exchange = self.exchange
-        scope = self.request.scope  # type: ignore[attr-defined]
+        sending = self.question.sending(self.upstream.protocol, exchange.upstream_model)
+        assert sending is not None
         sent = ADAPTERS[self.upstream.protocol].request(
             self.upstream,
             self.credential,
-            self.request.method or "POST",
-            scope["path"],
-            scope["query_string"].decode("latin-1"),
-            scope["headers"],
-            self.payload,
+            self.question.method,
+            sending.path,
+            sending.query,
+            self.request.scope["headers"] if sending.own_headers else TRANSLATED_HEADERS,  # type: ignore[attr-defined]
+            sending.payload,
             fresh,
         )
         exchange.begin_read()
@@ -283,13 +299,15 @@ class Run:
         self.exchange.upstream_excerpt = {"size": size, "excerpt": excerpt}
         self.record.error_code = code
         detail = f"HTTP {status}" + (f": {message[:500]}" if message else "")
-        failure = AttemptFailed(cause, detail, again=status not in NOT_TRIED_AGAIN and status >= 400)
+        again = (status not in NOT_TRIED_AGAIN and status >= 400) or (status == 404 and self.question.anywhere)
+        failure = AttemptFailed(cause, detail, again=again)
         failure.headers = passed_headers(response.headers.raw)
         failure.wait = asked_wait(response.headers, status, time.time())
         if cause not in (Cause.AUTH_REJECTED, Cause.REDIRECTED):
             failure.status = status
             if code is not None or message:
-                failure.body = body
+                told = ClientError(status, code or cause.value.replace("-", "_"), message or detail)
+                failure.body = self.passage.error_body(body, told)
         raise failure
 
     async def _whole(self, response: httpx.Response) -> HttpResponse:
@@ -302,20 +320,20 @@ class Run:
             parts.append(chunk)
             if exchange.upstream_bytes > WHOLE_LIMIT:
                 raise AttemptFailed(Cause.OVERSIZED_EVENT, f"the answer is larger than {WHOLE_LIMIT} bytes", again=False)
-        body = b"".join(parts)
-        self._read_whole(body)
+        body = self._read_whole(b"".join(parts))
         await self.body.aclose()
         answer = HttpResponse(body, status=response.status_code)
         for name, value in passed_headers(response.headers.raw):
             answer[name] = value
-        if "content-type" not in response.headers:
+        if "content-type" not in response.headers or self.passage.translates:
             answer["content-type"] = "application/json"
         return answer
 
-    def _read_whole(self, body: bytes) -> None:
-        exchange, answer = self.exchange, self.reader.answer
+    def _read_whole(self, body: bytes) -> bytes:
+        """The whole answer, read, as the client is to have it."""
+        exchange, answer = self.exchange, self.passage.answer
         try:
-            self.dialect.read_whole(body, answer)
+            told = self.passage.read_whole(body)
         except MalformedBody as error:
             raise AttemptFailed(Cause.MALFORMED_EVENT, str(error) or "the answer is not JSON", again=False) from None
         if answer.failure is not None:
@@ -324,6 +342,7 @@ class Run:
         exchange.terminal_event = exchange.first_event
         self._learn_finish()
         exchange.enter(Phase.FINISHING)
+        return told
 
     def _in_band(self, answer: Answer) -> AttemptFailed:
         said = answer.failure
@@ -338,7 +357,7 @@ class Run:
         return text.replace(secret, "[redacted]") if secret else text
 
     def _learn_finish(self) -> None:
-        answer = self.reader.answer
+        answer = self.passage.answer
         if answer.finish is not None:
             self.exchange.finish = Outcome(answer.finish)
         elif answer.terminal:
@@ -356,11 +375,11 @@ class Run:
                     chunk = await self._read()
             except TimeoutError:
                 break
-            if not held and not self.exchange.upstream_chunks > 1 and chunk.lstrip()[:1] in (b"{", b"<", b"["):
+            if not held and not self.exchange.upstream_chunks > 1 and chunk and not self.passage.is_stream(chunk):
                 return await self._not_a_stream(chunk)
             block, content = self._take(chunk) if chunk else self._end()
-            if self.reader.answer.failure is not None:
-                raise self._in_band(self.reader.answer)
+            if self.passage.answer.failure is not None:
+                raise self._in_band(self.passage.answer)
             if block:
                 held.append(block)
                 size += len(block)
@@ -369,7 +388,7 @@ class Run:
             if content or self.ended or size > HELD_BYTES:
                 break
         self.exchange.committed = True
-        stream = _event_stream(self._stream(b"".join(held)))
+        stream = _event_stream(self._stream(b"".join(held)), self.dialect.stream_type if self.question.main else SSE_TYPE)
         for name, value in passed_headers(response.headers.raw):
             if name != "content-type":
                 stream[name] = value
@@ -382,16 +401,52 @@ class Run:
             parts.append(chunk)
             if self.exchange.upstream_bytes > WHOLE_LIMIT:
                 break
-        body = b"".join(parts)
         try:
-            self._read_whole(body)
+            self._read_whole(b"".join(parts))
         except AttemptFailed as failure:
             if failure.cause is Cause.MALFORMED_EVENT:
                 raise AttemptFailed(Cause.NOT_A_STREAM, "the answer is neither an event stream nor JSON") from None
             raise
         self.exchange.committed = True
         self.exchange.block_terminal = True
-        return _event_stream(_one(self.dialect.whole_to_stream(body)))
+        return _event_stream(_one(self.passage.whole_to_stream(b"".join(parts))), self.dialect.stream_type)
+
+    async def _open_raw(self, response: httpx.Response) -> HttpResponseBase:
+        """A body that is neither events nor JSON (a file, audio): passed on as it comes, after its first bytes."""
+        first = await self._read()
+        self.exchange.committed = True
+        answer = StreamingHttpResponse(self._raw(first), status=response.status_code)
+        for name, value in passed_headers(response.headers.raw):
+            answer[name] = value
+        if self.decoder is None and "content-length" in response.headers:
+            answer["content-length"] = response.headers["content-length"]
+        return answer
+
+    async def _raw(self, chunk: bytes) -> AsyncIterator[bytes]:
+        """Such a body cannot say that it is broken: if it breaks, the client's connection is cut."""
+        exchange = self.exchange
+        try:
+            while chunk:
+                exchange.event("bytes", len(chunk), exchange.loop.time())
+                yield chunk
+                chunk = await self._read()
+            self.passage.answer.terminal = True
+            self._terminal(exchange.loop.time())
+            exchange.sent_terminal = exchange.client_close is None
+        except TransportFailure as error:
+            self._cut(error.cause, error.detail)
+        except asyncio.CancelledError:
+            stop = exchange.take_interrupt()
+            if stop is None:
+                raise
+            self._cut(stop.cause, stop.detail, stop.at + exchange.received)
+        finally:
+            await self.body.aclose()
+
+    def _cut(self, cause: Cause, detail: str, at: float | None = None) -> None:
+        self.exchange.note(cause, detail, at)
+        if self.exchange.client is not None:
+            self.exchange.client.abort()
 
     async def _read(self) -> bytes:
         """What the upstream sent next, decoded; empty at its proper end."""
@@ -418,39 +473,42 @@ class Run:
         now = exchange.last_upstream_byte or exchange.loop.time()
         oversized: OversizedEvent | None = None
         try:
-            frames = self.scanner.feed(chunk)
+            frames = self.passage.scanner.feed(chunk)
         except OversizedEvent as error:
             frames, oversized = error.frames, error
         raws: list[bytes] = []
         content = False
         for frame in frames:
             if self.ended:
-                self.reader.read(frame)  # behind the end: counted by the reader, not relayed
+                self.passage.reader.read(frame)  # behind the end: counted by the reader, not relayed
                 continue
-            raws.append(frame.raw)
-            content = self._learn(frame, now) in CONTENT or content
+            raw, kind = self._learn(frame, now)
+            raws.append(raw)
+            content = kind in CONTENT or content
         if oversized is not None:
             exchange.note(Cause.OVERSIZED_EVENT, str(oversized))
             self.ended = True
         return (raws[0] if len(raws) == 1 else b"".join(raws)), content
 
-    def _learn(self, frame: Frame, now: float) -> Kind:
-        """What one event means for the exchange; a ping means nothing."""
-        exchange = self.exchange
-        mark = self.reader.read(frame)
+    def _learn(self, frame: Frame, now: float) -> tuple[bytes, Kind]:
+        """What one event means for the exchange (a ping means nothing), and what the client gets for it."""
+        exchange, passage = self.exchange, self.passage
+        mark = passage.reader.read(frame)
+        raw = passage.take(frame, mark)
         if mark.kind is Kind.PING:
-            return mark.kind
+            return raw, mark.kind
         exchange.event(mark.name, len(frame.raw), now)
-        exchange.block_event = mark.name
+        if raw:
+            exchange.block_event = mark.name
         if mark.kind in CONTENT:
             exchange.last_content = now
         if mark.kind is Kind.ERROR:
             self.ended = True
-        elif self.reader.answer.terminal:
+        elif passage.answer.terminal:
             self._terminal(now)
         elif mark.kind is Kind.FINISH:
             self._learn_finish()
-        return mark.kind
+        return raw, mark.kind
 
     def _terminal(self, now: float) -> None:
         exchange = self.exchange
@@ -458,28 +516,36 @@ class Run:
         exchange.terminal_event = now
         exchange.enter(Phase.FINISHING)
         self._learn_finish()
-        exchange.block_terminal = self.reader.answer.failure is None
+        exchange.block_terminal = self.passage.answer.failure is None
 
     def _end(self) -> tuple[bytes, bool]:
         """A clean end of the body: a last event without its blank line still counts; finish evidence is enough."""
-        exchange, answer = self.exchange, self.reader.answer
+        exchange = self.exchange
         block = b""
-        frame = self.scanner.close()
+        frame = self.passage.scanner.close()
         if frame is not None and not self.ended:
             exchange.notes.add("unterminated-last-event")
-            self._learn(frame, exchange.loop.time())
-            block = frame.raw
-        if not self.ended and answer.finish is not None:
+            block, _ = self._learn(frame, exchange.loop.time())
+        if not self.ended and self.passage.ends_cleanly() and not self.passage.scanner.pending:
             block += self._finish_without_marker()
         return block, bool(block)
 
     def _finish_without_marker(self) -> bytes:
+        """The client's own end, where its protocol has one."""
         exchange = self.exchange
-        exchange.notes.add("no-done-marker")
+        if self.passage.expects_marker:
+            exchange.notes.add("no-done-marker")
         self._terminal(exchange.loop.time())
-        if self.dialect.end:
-            exchange.block_event = self.dialect.end_name
-        return self.dialect.end
+        end = self.passage.end()
+        if end:
+            exchange.block_event = self.dialect.end_name or exchange.block_event
+        return end
+
+    def _nothing_more(self, blocks: list[bytes]) -> None:
+        """An end that adds no bytes: what was sent before was all of the answer, when the client was still there."""
+        exchange = self.exchange
+        if not blocks and exchange.block_terminal and exchange.client_close is None:
+            exchange.sent_terminal = True
 
     async def _stream(self, held: bytes) -> AsyncIterator[bytes]:
         """The rest of the stream, and its end."""
@@ -492,6 +558,8 @@ class Run:
                 block, _ = self._take(chunk) if chunk else self._end()
                 if block:
                     yield block
+                elif self.ended:
+                    self._nothing_more([])
                 if not chunk and not self.ended:
                     yield self._broken(Cause.EOF, "the body ended without it")
             self._note_in_band()
@@ -504,7 +572,7 @@ class Run:
             for block in self._after_stop(stop.cause, stop.detail, stop.at + exchange.received):
                 yield block
         finally:
-            if self.reader.answer.terminal:
+            if self.passage.answer.terminal:
                 self.body.discard(DISCARD_GRACE)
             else:
                 await self.body.aclose()
@@ -519,14 +587,15 @@ class Run:
             if block:
                 blocks.append(block)
         if not self.ended and self.exchange.finish is not None:
-            blocks.append(self._finish_without_marker() or b": end\n\n")
+            blocks += [end] if (end := self._finish_without_marker()) else []
+            self._nothing_more(blocks)
         elif not self.ended:
             blocks.append(self._broken(cause, detail, at))
         self._note_in_band()
         return blocks
 
     def _note_in_band(self) -> None:
-        failure = self.reader.answer.failure
+        failure = self.passage.answer.failure
         if failure is not None:
             self.record.error_code = failure.code or failure.type
             self.exchange.note(Cause.ERROR_EVENT, self._scrubbed(failure.message))
@@ -537,4 +606,4 @@ class Run:
         self.exchange.block_event = "error"
         self.ended = True
         error = client_error(self.exchange, cause, f"the stream ended early: {detail}")
-        return self.dialect.error_frame(error, self.reader.answer)
+        return self.passage.error_frame(error)

@@ -1,25 +1,18 @@
-"""Neighbours of the three protocols: JSON sub-paths that pass through to an upstream of the same protocol, and are recorded."""
+"""What else lies under /v1: any method and any body passes on to an upstream of the same protocol, and is recorded."""
+
+from __future__ import annotations
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from ninja import Router
 
-from relay.api.asking import ask
-from relay.wire.registry import DIALECTS
+from relay.api.asking import pass_on
+from relay.api.callers import dialect_of
 
 router = Router(tags=["Neighbours"])
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 
 
-@router.post("/embeddings", summary="Embeddings, passed through")
-async def embeddings(request: HttpRequest) -> HttpResponseBase:
-    return await ask(request, DIALECTS["chat"])
-
-
-@router.post("/responses/{path:rest}", summary="What else an upstream has under /responses, passed through")
-async def under_responses(request: HttpRequest, rest: str) -> HttpResponseBase:
-    return await ask(request, DIALECTS["responses"])
-
-
-@router.post("/messages/{path:rest}", summary="What else an upstream has under /messages, passed through")
-async def under_messages(request: HttpRequest, rest: str) -> HttpResponseBase:
-    return await ask(request, DIALECTS["messages"])
+@router.api_operation(METHODS, "/{path:rest}", summary="Files, embeddings, audio, images, stored responses …: passed on")
+async def neighbour(request: HttpRequest, rest: str) -> HttpResponseBase:
+    return await pass_on(request, dialect_of(request.path, request.META))

@@ -22,6 +22,8 @@ from urllib.parse import unquote
 
 import orjson
 
+from .blob import PATH as BLOB
+from .blob import blob
 from .chat import Chat
 from .connection import Connection
 from .dialect import Dialect
@@ -164,6 +166,8 @@ class FaultServer:
         record = self._ledger.open(request, connection.fate, connection.ordinal)
         if request.method == "GET" and request.path.rstrip("/").endswith("/models"):
             return record, _json(_models())
+        if request.path.endswith(BLOB):
+            return record, blob(request)
         dialect = next((item for item in self._dialects if request.path.endswith(item.path)), None)
         if request.method not in ("POST", METHOD) or dialect is None:
             return record, _echo(request)

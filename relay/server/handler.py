@@ -105,7 +105,8 @@ class Delivery:
             return
         if not exchange.headers_sent:
             exchange.committed = True
-            await self.start(200, [*EARLY_HEADERS, (b"x-request-id", exchange.request_id.encode())])
+            kind = (b"content-type", exchange.stream_type.encode())
+            await self.start(200, [kind, *EARLY_HEADERS, (b"x-request-id", exchange.request_id.encode())])
         if frame:
             self.busy = True
             await self.send({"type": "http.response.body", "body": frame, "more_body": True})

@@ -5,10 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from relay.wire import anthropic, openai_chat, openai_responses
-from relay.wire.events import Answer, ClientError, RequestFacts
+from relay.wire.events import Answer, ClientError, Mark, RequestFacts
+from relay.wire.sse import Frame, SSEScanner
+
+SSE_TYPE = "text/event-stream; charset=utf-8"
+
+
+class Reader(Protocol):
+    """Taps a stream: what each event means, and what the answer has told so far. Never raises."""
+
+    answer: Answer
+
+    def read(self, frame: Frame) -> Mark: ...
+
+
+class Scanner(Protocol):
+    """Cuts a body into frames; the raws of the frames, joined, are the body."""
+
+    @property
+    def pending(self) -> int: ...
+    def feed(self, data: bytes) -> list[Frame]: ...
+    def close(self) -> Frame | None: ...
+
+
+def _no_page(first: bytes) -> bool:
+    """An event stream begins with neither JSON nor markup."""
+    return first.lstrip()[:1] not in (b"{", b"<", b"[")
+
+
+def _model_in_body(path: str, model: str) -> tuple[str, dict[str, Any]]:
+    return path, {"model": model}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +46,23 @@ class Dialect:
 
     tag: str
     protocol: str
-    reader: Callable[[], Any]
+    reader: Callable[[], Reader]
     read_whole: Callable[[bytes, Answer], None]
     whole_to_stream: Callable[[bytes], bytes]
-    error_body: Callable[[ClientError], dict[str, Any]]
+    error_body: Callable[[ClientError], Any]
     error_frame: Callable[[ClientError, Answer], bytes]
     request_facts: Callable[[dict[str, Any]], RequestFacts]
     heartbeat: bytes
     end: bytes
     end_name: str
+    scanner: Callable[[], Scanner] = SSEScanner
+    stream_type: str = SSE_TYPE
+    marked: bool = True  # whether the protocol has a marker that ends a stream, so that its lack is worth a note
+    is_stream: Callable[[bytes], bool] = _no_page
+    renamed: Callable[[str, str], tuple[str, dict[str, Any]]] = _model_in_body  # path and changed fields for another model
 
 
-def _dialect(module: ModuleType) -> Dialect:
+def _dialect(module: ModuleType, **differs: Any) -> Dialect:
     return Dialect(
         tag=module.TAG,
         protocol=module.PROTOCOL,
@@ -41,6 +75,7 @@ def _dialect(module: ModuleType) -> Dialect:
         heartbeat=module.HEARTBEAT,
         end=module.END,
         end_name=module.END_NAME,
+        **differs,
     )
 
 

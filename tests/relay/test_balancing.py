@@ -128,9 +128,9 @@ def test_no_body_is_too_strange_for_a_conversation(body: dict[str, Any]) -> None
 
 def test_a_route_shapes_the_body_only_where_it_must() -> None:
     route = RouteSpec(1, "*", (), defaults={"temperature": 0.2}, overrides={"store": False}, upstream_model="big")
-    assert route.shaped({"model": "m", "temperature": 1}) == {"model": "big", "temperature": 1, "store": False}
-    assert route.shaped({"model": "m"}) == {"model": "big", "temperature": 0.2, "store": False}
-    assert RouteSpec(1, "*", (), defaults={"temperature": 0.2}).shaped({"temperature": 1}) is None
+    assert route.changes({"model": "m", "temperature": 1}) == {"store": False}
+    assert route.changes({"model": "m"}) == {"temperature": 0.2, "store": False}
+    assert RouteSpec(1, "*", (), defaults={"temperature": 0.2}).changes({"temperature": 1}) == {}
 
 
 def test_an_upstream_is_asked_for_by_its_name() -> None:

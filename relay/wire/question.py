@@ -1,0 +1,98 @@
+"""What a client asks, before an upstream is chosen: and what of it goes to an upstream of a given protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from relay.wire.passage import Opaque, Passage
+from relay.wire.registry import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What goes to one upstream. `own_headers`: the client's headers are of the upstream's protocol, and go too."""
+
+    path: str
+    query: str
+    payload: bytes
+    own_headers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request of a client. `main`: at the protocol's own endpoint, whose answers a reader knows.
+
+    `anywhere`: it names no model but something that one of the upstreams has; who does not is no failure.
+    """
+
+    dialect: Dialect
+    method: str
+    path: str
+    query: str
+    raw: bytes
+    body: dict[str, Any] | None = None
+    model: str | None = None
+    stream: bool = False
+    main: bool = True
+    anywhere: bool = False
+    asks_usage: bool = True  # the setting: ask for the usage of a stream that the client did not ask for
+    changes: Mapping[str, Any] = field(default_factory=dict)  # what the route sets in the body
+    _sendings: dict[tuple[str, str | None], Sending] = field(default_factory=dict)
+
+    def shaped(self, changes: Mapping[str, Any]) -> Question:
+        """The same question with these fields set in its body."""
+        return replace(self, changes=changes, _sendings={}) if changes and self.body is not None and self.main else self
+
+    def sending(self, protocol: str, upstream_model: str | None) -> Sending | None:
+        """What goes to an upstream of `protocol`; None when this question cannot be put to it at all.
+
+        Raises:
+            BadField: it could be, but for a field of the request, which the text names.
+        """
+        key = (protocol, upstream_model)
+        if key not in self._sendings:
+            found = self._sending(protocol, upstream_model)
+            if found is None:
+                return None
+            self._sendings[key] = found
+        return self._sendings[key]
+
+    def _sending(self, protocol: str, upstream_model: str | None) -> Sending | None:
+        if protocol != self.dialect.protocol:
+            return None
+        path, payload = self.path, self.raw
+        if self.body is not None:
+            changes = dict(self.changes)
+            if upstream_model != self.model and upstream_model and self.model:
+                path, named = self.dialect.renamed(path, upstream_model)
+                changes |= named
+            payload = self._changed(changes)
+        return Sending(path, self.query, payload)
+
+    def _changed(self, changes: dict[str, Any]) -> bytes:
+        """The client's bytes where nothing changes, or where what is ours can be put in front of them."""
+        assert self.body is not None
+        if self._adds_usage:
+            options = self.body.get("stream_options")
+            if not changes and options is None and "stream_options" not in self.body:
+                rest = self.raw.lstrip()[1:]
+                return b'{"stream_options":{"include_usage":true},' + rest
+            changes = changes | {"stream_options": (options or {}) | {"include_usage": True}}
+        return orjson.dumps(self.body | changes) if changes else self.raw
+
+    @property
+    def _adds_usage(self) -> bool:
+        if not (self.main and self.stream and self.asks_usage and self.dialect.tag == "chat"):
+            return False
+        options = (self.body or {}).get("stream_options")
+        return options is None or (isinstance(options, dict) and "include_usage" not in options)
+
+    def passage(self, protocol: str, upstream_model: str | None) -> Passage:
+        """The way back: a new one for each attempt."""
+        if not self.main:
+            return Opaque(self.dialect)
+        return Passage(self.dialect, withholds_usage=self._adds_usage)
