@@ -37,9 +37,11 @@ class Child:
 class Parent:
     """Starts the children, starts again what dies, and ends them in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_stop: Callable[[], None] = lambda: None) -> None:
+        """`at_stop` is called once, in the parent, when it was asked to stop."""
         self.children: list[Child] = []
         self.stopping = False
+        self._at_stop = at_stop
         for number in SIGNALS:
             signal.signal(number, self._stop)
 
@@ -56,6 +58,8 @@ class Parent:
             self._reap()
             self._start_again()
             if self.stopping:
+                at_stop, self._at_stop = self._at_stop, lambda: None
+                at_stop()
                 # A process started while the signal came has not heard of it, so each is told once, whenever it began.
                 draining = any(child.pid for child in self.children if child.drains)
                 for child in self.children:

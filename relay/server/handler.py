@@ -246,6 +246,8 @@ class RelayHandler:
     async def _deliver(self, exchange: Exchange, delivery: Delivery, response: HttpResponseBase) -> None:
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
         headers.append((b"x-request-id", exchange.request_id.encode()))
+        if self.draining:
+            headers.append((b"connection", b"close"))  # the next request of this client belongs elsewhere
         if isinstance(response, StreamingHttpResponse):
             await delivery.start(response.status_code, headers)
             async with aclosing(response._iterator) as blocks:  # type: ignore[attr-defined]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,11 +26,12 @@ def upstream() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def start(upstream: FaultServer, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """Starts a gateway of the test's own, with the settings given."""
+    """Starts a gateway of the test's own, with the settings given, that waits 30 s for upstreams and clients."""
     made: list[Gateway] = []
 
-    def start(**settings: str) -> Gateway:
-        made.append(Gateway(tmp_path, CONFIG.format(url=upstream.url, closed=free_port()), **settings))
+    def start(write_timeout: int = 30, **settings: str) -> Gateway:
+        config = CONFIG.replace("_timeout = 2", "_timeout = 30").replace("write_timeout = 3", f"write_timeout = {write_timeout}")
+        made.append(Gateway(tmp_path, config.format(url=upstream.url, closed=free_port()), **settings))
         return made[-1]
 
     yield start
@@ -45,6 +49,7 @@ class Caller:
         self.told = b""
         self.broken = ""  # the error that ended it, if one did
         self.sock = socket.create_connection(("127.0.0.1", gateway.port))
+        self.port = self.sock.getsockname()[1]
         body = b'{"model": "%s", "stream": true, "messages": []}' % model.encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nx-request-id: {self.name}\r\n"
         self.sock.sendall(head.encode() + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
@@ -103,8 +108,8 @@ def processes(gateway: Gateway) -> dict[str, int]:
     return found
 
 
-def served_by(pid: int, port: int) -> int:
-    """How many clients' connections to `port` process `pid` holds."""
+def served_by(pid: int, callers: list[Caller]) -> list[Caller]:
+    """Those of the callers whose connection process `pid` holds."""
     inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -112,16 +117,34 @@ def served_by(pid: int, port: int) -> int:
         except FileNotFoundError:
             continue
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" and row[9] in inodes for row in rows)
+    remote = {row[2] for row in rows if row[9] in inodes}
+    return [caller for caller in callers if "%s:%04X" % ("0100007F", caller.port) in remote]
 
 
-def entry_named(gateway: Gateway, name: str, seconds: float = 10.0) -> dict[str, Any]:
-    """The audit entry of the one request that called itself `name`, once it has ended."""
+class Recorded(NamedTuple):
+    """What the database holds of one request, whether the gateway runs or not."""
 
-    def ended() -> Any:
-        found = gateway.api.get("/api/audit/entries", params={"search": name}).json()["items"]
-        mine = [item for item in found if item["client_request_id"] == name]
-        assert len(mine) < 2, mine
-        return mine[0] if mine and mine[0]["outcome"] else None
+    outcome: str
+    cause: str | None
+    fault: str | None
+    evidence: dict[str, Any]
+    events: list[str]
 
-    return until(ended, seconds, lambda: name)
+
+QUERY = "SELECT id, request_id, outcome, cause, fault, evidence FROM auditlog_auditentry WHERE client_request_id = ?"
+
+
+def recorded(gateway: Gateway, name: str, seconds: float = 10.0) -> Recorded:
+    """The ending of the one request that called itself `name`, and the names of its error events."""
+
+    def look() -> Recorded | None:
+        with closing(sqlite3.connect(gateway.data / "epitaph.sqlite3", timeout=20)) as database:
+            rows = database.execute(QUERY, [name]).fetchall()
+            assert len(rows) < 2, rows
+            if not rows or rows[0][2] is None:
+                return None
+            _, request_id, outcome, cause, fault, evidence = rows[0]
+            events = database.execute("SELECT name FROM errorlog_errorevent WHERE request_id = ?", [request_id]).fetchall()
+        return Recorded(outcome, cause, fault, json.loads(evidence), [event for (event,) in events])
+
+    return until(look, seconds, lambda: name)

@@ -80,11 +80,12 @@ class Gateway:
     def __init__(self, folder: Path, config: str, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.data = folder / "data"
         (folder / "relay.toml").write_text(config)
         self.output = folder / "output.log"
         names = ("PATH", "HOME", "LANG", "DATABASE_URL")
         self.environment = {name: os.environ[name] for name in names if name in os.environ} | {
-            "DATA_DIR": str(folder / "data"),
+            "DATA_DIR": str(self.data),
             "PORT": str(self.port),
             "CLIENT_KEY": KEY,
             "ADMIN_TOKEN": TOKEN,

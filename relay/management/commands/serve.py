@@ -33,12 +33,13 @@ class Command(BaseCommand):
         connections.close_all()
         self.stdout.write(f"epitaph serves http://{settings.HOST}:{settings.PORT}")
         self.stdout.flush()
-        parent = Parent()
+        # Only workers keep the listening socket: when the last has drained, a caller is refused and not left waiting.
+        parent = Parent(at_stop=listener.close)
         for number in range(settings.WORKERS):
             parent.add(f"worker {number + 1}", lambda: work(listener), drains=True)
-        parent.add("shipper", ship)
+        parent.add("shipper", lambda: ship(listener))
         if prepared.demo:
-            parent.add("demo upstream", lambda: asyncio.run(rehearse(demo)))
+            parent.add("demo upstream", lambda: asyncio.run(rehearse(demo, listener)))
         sys.exit(parent.watch())
 
 
@@ -52,21 +53,23 @@ def work(listener: socket.socket) -> None:
     journal.shut()
 
 
-def ship() -> None:
+def ship(listener: socket.socket) -> None:
     """The shipper process: until it is told to stop, which the parent does when no worker is left."""
     from relay.shipper import Shipper
 
+    listener.close()
     stop = threading.Event()
     when_told(stop.set)
     Shipper().run(stop)
 
 
-async def rehearse(listener: socket.socket) -> None:
+async def rehearse(sock: socket.socket, listener: socket.socket) -> None:
     """The demo upstream, on its bound socket, until the parent tells it to stop."""
+    listener.close()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     when_told(lambda: loop.call_soon_threadsafe(stop.set))
     server = FaultServer(demo=True)
-    await server.start(listener)
+    await server.start(sock)
     await stop.wait()
     await server.stop()
