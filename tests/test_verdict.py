@@ -1,0 +1,91 @@
+"""A sentence for every cause; what it lacks it leaves out, and what is hostile it escapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy_project.verdict import SAYS, verdict
+from relay.ending import Cause
+
+SILENT = {
+    "provider": "vllm-berlin",
+    "event_count": 53,
+    "timeline": {"connected": 9, "request_sent": 10, "first_event": 3480, "last_upstream_byte": 8640, "ended": 49_840},
+}
+
+
+def test_every_cause_has_its_words() -> None:
+    assert set(SAYS) == {cause.value for cause in Cause} - {"unknown"}
+
+
+@pytest.mark.parametrize("cause", SAYS)
+@pytest.mark.parametrize("evidence", [{}, SILENT, {"timeline": "redacted", "event_count": "many", "credential": 7}])
+def test_every_cause_makes_a_whole_sentence_of_whatever_there_is(cause: str, evidence: dict[str, Any]) -> None:
+    sentence = str(verdict(evidence, outcome="upstream-error", cause=cause).sentence)
+    assert sentence[0].isupper()
+    assert sentence.endswith(".")
+    assert "{" not in sentence
+    assert "  " not in sentence
+
+
+def test_a_client_that_left_a_silent_upstream() -> None:
+    found = verdict(
+        SILENT,
+        outcome="client-abort",
+        cause="fin",
+        fault="upstream",
+        fault_reason="client left after 41.2 s of silence",
+        client="k",
+    )
+    assert found.sentence == (
+        "The client <b>k</b> left by choice (FIN) after <b>41.2 s</b> in which the upstream <b>vllm-berlin</b> sent nothing."
+    )
+    assert (found.fault, found.remark) == ("upstream", "Client left after 41.2 s of silence.")
+
+
+def test_a_premature_close() -> None:
+    found = verdict(SILENT, outcome="upstream-premature", cause="eof", fault="upstream")
+    assert found.sentence == (
+        "The upstream <b>vllm-berlin</b> closed the connection cleanly after <b>53 events</b>, without a terminal event, "
+        "when it had been silent for <b>41.2 s</b>."
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "evidence", "says"),
+    [
+        (None, {}, "In flight: it has not ended yet."),
+        (None, {"provider": "o", "event_count": 1200}, "In flight: the upstream <b>o</b> has sent <b>1,200</b> events so far."),
+        ("completed", {}, "Completed."),
+        (
+            "completed",
+            {"timeline": {"first_event": 412, "ended": 3190}},
+            "Completed in <b>3.19 s</b>; the first event came after <b>412 ms</b>.",
+        ),
+        (
+            "incomplete",
+            {"provider": "g", "finish_reason": "MAX_TOKENS"},
+            "The upstream <b>g</b> ended its answer properly, but early: <code>MAX_TOKENS</code>.",
+        ),
+    ],
+)
+def test_normal_endings_have_nobodys_fault(outcome: str | None, evidence: dict[str, Any], says: str) -> None:
+    found = verdict(evidence, outcome=outcome)
+    assert (found.sentence, found.fault) == (says, "")
+
+
+def test_a_cause_that_nobody_knows_gives_the_error_its_word() -> None:
+    assert (
+        verdict({}, outcome="upstream-error", cause="unheard-of", error="Upstream stream errored").sentence
+        == "Upstream stream errored."
+    )
+
+
+def test_what_comes_from_outside_is_escaped() -> None:
+    evil = "<script>alert(1)</script>"
+    evidence = {"provider": evil, "error_code": evil, "event_count": 1, "credential": {"label": evil}, "finish_reason": evil}
+    for cause in ("error-event", "auth-rejected", "fin", "nobody-knows"):
+        assert "<script" not in verdict(evidence, outcome="upstream-error", cause=cause, client=evil, error=evil).sentence
+    assert "<script" not in verdict(evidence, outcome="incomplete").sentence
