@@ -120,7 +120,7 @@ class Delivery:
         """Cuts the connection: the one honest end of a body that cannot say that it is broken."""
         if self.connection is not None:
             self.connection.watcher = None
-            self.connection.transport.abort()
+            self.connection.abort()
 
     def blocked_for(self, now: float) -> float:
         if self.connection is None or self.connection.blocked_since is None:

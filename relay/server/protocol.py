@@ -36,6 +36,7 @@ class ClientConnection:
         self.close: ClientClose | None = None
         self.blocked_since: float | None = None
         self.resume_reading: Callable[[], None] = transport.resume_reading
+        self.abort: Callable[[], None] = transport.abort
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -94,6 +95,7 @@ class WatchedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.connection = ClientConnection(transport, self.loop)
         self.connection.resume_reading = self.flow.resume_reading
+        self.connection.abort = self._abort
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -121,11 +123,19 @@ class WatchedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _leave(self, how: str, cause: Cause, write_errno: str = "") -> None:
+        self._nobody_reads()
+        self.connection.ended(how, cause, write_errno)
+
+    def _abort(self) -> None:
+        self._nobody_reads()
+        self.transport.abort()
+
+    def _nobody_reads(self) -> None:
+        """Tells uvicorn's cycles that the connection is over, lest they log an answer that was cut on purpose as an error."""
         self.pipeline.clear()  # what the client queued behind this request has nobody to read its answer
         for cycle in (self.cycle, self.active):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
-        self.connection.ended(how, cause, write_errno)
 
     def pause_writing(self) -> None:
         self.connection.blocked_since = self.loop.time()

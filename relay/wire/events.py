@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -137,6 +139,10 @@ STATUS_OF_CODE = {
     "model_not_found": 404,
     "request_too_large": 413,
     "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "content_policy_violation": 400,
+    "content_filter": 400,
+    "invalid_prompt": 400,
     "billing_error": 402,
     "timeout_error": 504,
     "server_error": 500,
@@ -150,7 +156,8 @@ def failure_of(error: Any) -> UpstreamFailure:
         return UpstreamFailure(str(error)[:4000])
     message = error.get("message")
     code, kind = error.get("code"), error.get("type")
-    status = next((item for item in (code, error.get("status")) if isinstance(item, int) and 400 <= item < 600), None)
+    numbers = (code, error.get("status"), error.get("statusCode"), error.get("status_code"))
+    status = next((item for item in numbers if isinstance(item, int) and 400 <= item < 600), None)
     words = [word for word in (code, kind) if isinstance(word, str)]
     if status is None:
         status = next((STATUS_OF_CODE[word] for word in words if word in STATUS_OF_CODE), None)
@@ -167,8 +174,21 @@ def decoded(data: bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
+        value = _lenient(data) if b"\\ud" in data or b"\\uD" in data else None
     return value if isinstance(value, dict) else None
+
+
+def _lenient(data: bytes) -> Any:
+    """JSON whose texts hold half a surrogate pair, as clients accept it and orjson does not; that half becomes `\\ufffd`."""
+
+    def no_constant(name: str) -> None:
+        raise ValueError(name)
+
+    try:
+        value = json.loads(data, parse_constant=no_constant)
+        return orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def whole(body: bytes) -> dict[str, Any]:
@@ -183,15 +203,21 @@ def whole(body: bytes) -> dict[str, Any]:
     return value
 
 
-def whole_answer(body: bytes, answer: Answer) -> dict[str, Any] | None:
+def member_error(body: dict[str, Any]) -> Any:
+    """The `error` member of an answer; None when it has none."""
+    return body.get("error") or None
+
+
+def whole_answer(body: bytes, answer: Answer, error_in: Callable[[dict[str, Any]], Any] = member_error) -> dict[str, Any] | None:
     """The JSON object of a whole answer, which is one event and the end; None when it is an error, which `answer` then holds.
 
     Raises:
         MalformedBody: it is no JSON object.
     """
     value = whole(body)
-    if value.get("error"):
-        answer.failure = failure_of(value["error"])
+    said = error_in(value)
+    if said is not None:
+        answer.failure = failure_of(said)
         return None
     answer.event_count = 1
     answer.terminal = True

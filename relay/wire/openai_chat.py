@@ -25,6 +25,7 @@ TAG, PROTOCOL = "chat", "openai-chat"
 HEARTBEAT, END, END_NAME = b": keep-alive\n\n", b"data: [DONE]\n\n", "[DONE]"
 COMPLETED = frozenset({"stop", "tool_calls", "function_call"})
 PING, DONE, MALFORMED = Mark(Kind.PING, "comment"), Mark(Kind.TERMINAL, "[DONE]"), Mark(Kind.MALFORMED, "malformed")
+NOTHING = Mark(Kind.OPENING, "[DONE]")  # the marker of an answer of which nothing came: it ends none
 OPENING, DELTA, REASONING = Mark(Kind.OPENING, "delta"), Mark(Kind.CONTENT, "delta"), Mark(Kind.REASONING, "delta")
 USAGE, FINISH, ERROR, OTHER = (
     Mark(Kind.USAGE, "usage"),
@@ -32,6 +33,23 @@ USAGE, FINISH, ERROR, OTHER = (
     Mark(Kind.ERROR, "error"),
     Mark(Kind.OTHER, "other"),
 )
+
+
+def error_in(body: dict[str, Any]) -> Any:
+    """What a chunk or answer says of a failure; None when it is no error.
+
+    Besides the `error` member of nearly all: `"object": "error"` (vLLM), a `detail` without choices (FastAPI servers), and
+    a bare message with a code (gateways before the upstream).
+    """
+    if body.get("error"):
+        return body["error"]
+    if isinstance(body.get("choices"), list):
+        return None
+    if body.get("object") == "error":
+        return body
+    if isinstance(body.get("message"), str) and not body.keys().isdisjoint(("code", "status", "statusCode", "status_code")):
+        return body
+    return {"message": body["detail"]} if isinstance(body.get("detail"), str) else None
 
 
 class Reader:
@@ -48,14 +66,18 @@ class Reader:
         answer = self.answer
         answer.counts_event()
         if frame.data.strip() == b"[DONE]":
+            if answer.event_count == 1:
+                return NOTHING
             if answer.finish is None:
                 answer.notes.add("finish-reason-missing")
             answer.terminal = answer.failure is None
             return DONE
         body = decoded(frame.data)
-        if frame.event == "error" or (body is not None and body.get("error")):
+        said = body if body is None else error_in(body)
+        if frame.event == "error" and said is None:
+            said = body or frame.data.decode("utf-8", "replace")
+        if said is not None:
             if answer.failure is None and not answer.terminal:
-                said = body.get("error", body) if body is not None else frame.data.decode("utf-8", "replace")
                 answer.failure = failure_of(said)
             return ERROR
         if body is None:
@@ -114,7 +136,7 @@ def usage_of(usage: dict[str, Any]) -> Usage:
 
 def read_whole(body: bytes, answer: Answer) -> None:
     """A chat completion that was not streamed. Raises MalformedBody."""
-    value = whole_answer(body, answer)
+    value = whole_answer(body, answer, error_in)
     if value is None:
         return
     answer.response_id = value["id"] if isinstance(value.get("id"), str) else None

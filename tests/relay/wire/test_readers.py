@@ -101,6 +101,45 @@ def test_an_error_beside_empty_choices_is_an_error() -> None:
     assert (answer.failure.message, answer.failure.status) == ("no", 529)
 
 
+@pytest.mark.parametrize(
+    ("event", "message", "status"),
+    [
+        ({"object": "error", "message": "boom", "type": "InternalServerError", "code": 500}, "boom", 500),
+        ({"statusCode": 429, "message": "Rate limit is exceeded."}, "Rate limit is exceeded.", 429),
+        ({"detail": "engine dead"}, "engine dead", None),
+        ({"error": "no slot"}, "no slot", None),
+        ({"error": {"message": "long", "code": "context_length_exceeded"}}, "long", 400),
+    ],
+)
+def test_an_error_is_known_by_what_it_says_in_a_stream_and_whole(event: dict[str, object], message: str, status: int) -> None:
+    kinds, streamed = read("chat", chunk(delta={"content": "x"}) + b"data: " + orjson.dumps(event) + b"\n\ndata: [DONE]\n\n")
+    assert kinds[1] is Kind.ERROR and not streamed.terminal
+    whole = Answer()
+    DIALECTS["chat"].read_whole(orjson.dumps(event), whole)
+    for failure in (streamed.failure, whole.failure):
+        assert failure is not None and (failure.message, failure.status) == (message, status)
+
+
+@pytest.mark.parametrize("error", [None, False, "", {}])
+def test_an_empty_error_beside_choices_is_none(error: object) -> None:
+    body = {"choices": [{"index": 0, "delta": {"content": "x"}}], "error": error, "message": "m", "code": 0, "detail": "d"}
+    _, answer = read("chat", b"data: " + orjson.dumps(body) + b"\n\n")
+    assert answer.failure is None
+
+
+def test_half_a_surrogate_pair_does_not_hide_an_error() -> None:
+    event = rb'data: {"error": {"message": "bad \u0000 \ud83d x \ud83d\ude00", "code": "c"}}' + b"\n\n"
+    kinds, answer = read("chat", event)
+    assert kinds == [Kind.ERROR] and answer.failure is not None
+    assert answer.failure.message == "bad \0 \ufffd x \U0001f600"
+    assert read("chat", rb'data: {"x": NaN, "y": "\ud83d"}' + b"\n\n")[0] == [Kind.MALFORMED]
+
+
+def test_a_marker_alone_is_no_answer() -> None:
+    kinds, answer = read("chat", b": ping\n\ndata: [DONE]\n\n")
+    assert kinds == [Kind.PING, Kind.OPENING] and not answer.terminal
+
+
 def test_the_failed_response_takes_the_next_sequence_number_and_the_known_id() -> None:
     answer = Answer()
     answer.response_id, answer.sequence_number = "resp_9", 41
