@@ -20,6 +20,7 @@ from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Outcome, Phase, 
 from relay.evidence import entry_of, evidence_of, saved_attempts
 
 if TYPE_CHECKING:
+    from relay.drill import Plan
     from relay.wire.events import Answer
 
 LIVE: set[Exchange] = set()  # every exchange of this process that has not ended
@@ -116,6 +117,7 @@ class Exchange:
         self.stream: bool | None = None
         self.variant_hash: str | None = None
         self.drill = False
+        self.plan: Plan | None = None  # what a rehearsal brought with it (relay/drill.py)
         self.request_bytes = 0
         self.phase = Phase.RECEIVING
         # the upstream's side

@@ -21,7 +21,8 @@ from relay.routing import CredentialSpec, UpstreamSpec
 DROPPED_HEADERS = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade proxy-connection"
     b" host content-length content-encoding accept-encoding expect authorization x-api-key x-goog-api-key cookie"
-    b" forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-real-ip x-request-id".split()
+    b" forwarded via x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-real-ip x-request-id"
+    b" x-epitaph-drill".split()
 )
 # What the upstream says to the client about retrying and limits, and about the body.
 PASSED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-", b"retry-after", b"openai-", b"anthropic-")

@@ -139,7 +139,8 @@ def _route(request: HttpRequest, model: str) -> RouteSpec:
     key = request.auth  # type: ignore[attr-defined]
     if not key.allows(model):
         raise Refusal(Cause.FORBIDDEN_MODEL, f"this client key may not use the model {model!r}")
-    route = routing.current().route_for(model)
+    plan = request.exchange.plan  # type: ignore[attr-defined]
+    route = plan.route() if plan else routing.current().route_for(model)
     if route is None:
         raise Refusal(Cause.NO_ROUTE, f"no route serves the model {model!r}")
     return route
@@ -149,5 +150,8 @@ def _any_route(request: HttpRequest, dialect: Dialect) -> RouteSpec:
     """Every upstream of the protocol: what names no model (a file, a stored response) may lie with any of them."""
     if request.auth.allowed_models:  # type: ignore[attr-defined]
         raise Refusal(Cause.FORBIDDEN_MODEL, "this client key is limited to some models, and the request names none")
+    plan = request.exchange.plan  # type: ignore[attr-defined]
+    if plan:
+        raise Refusal(Cause.NO_ROUTE, "a rehearsal names its model")
     upstreams = tuple(item for item in routing.current().upstreams if item.protocol == dialect.protocol)
     return RouteSpec(0, "", upstreams, max_attempts=sum(len(item.credentials) for item in upstreams) or 1)

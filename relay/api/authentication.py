@@ -25,7 +25,8 @@ class ClientKeyAuth:
         secret = secret_of(request)
         if not secret:
             raise Refusal(Cause.BAD_KEY, "no client key came with the request: send Authorization: Bearer …, or x-api-key")
-        key = routing.current().key_for(secret)
+        plan = request.exchange.plan  # type: ignore[attr-defined]
+        key = (plan and plan.client_key(secret)) or routing.current().key_for(secret)
         if key is None:
             raise Refusal(Cause.BAD_KEY, "this client key is not known, switched off or expired")
         request.exchange.client_key = key.label  # type: ignore[attr-defined]

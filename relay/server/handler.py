@@ -20,6 +20,7 @@ from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import Resolver404, resolve
 
 from errorlog.capture import inside_exchange
+from relay import drill
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, dialect_of_path, refuse
@@ -202,6 +203,9 @@ class RelayHandler:
                 exchange.client_request_id = text if CLIENT_REQUEST_ID.match(text) else None
             elif name == b"user-agent":
                 exchange.user_agent = value.decode("latin-1")[:500]
+            elif name == drill.HEADER_BYTES:
+                exchange.plan = drill.read(value)
+                exchange.drill = exchange.plan is not None
         if scope.get("client"):
             exchange.peer = scope["client"][0]
         if exchange.peer in settings.TRUSTED_PROXIES:
