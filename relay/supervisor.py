@@ -378,7 +378,7 @@ class Run:
             if not held and not self.exchange.upstream_chunks > 1 and chunk and not self.passage.is_stream(chunk):
                 return await self._not_a_stream(chunk)
             block, content = self._take(chunk) if chunk else self._end()
-            if self.passage.answer.failure is not None:
+            if self.passage.answer.failure is not None and not content:
                 raise self._in_band(self.passage.answer)
             if block:
                 held.append(block)

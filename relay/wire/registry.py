@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from relay.wire import anthropic, openai_chat, openai_responses
 from relay.wire.events import Answer, ClientError, Mark, RequestFacts
-from relay.wire.sse import Frame, SSEScanner
+from relay.wire.sse import BOM, Frame, SSEScanner
 
 SSE_TYPE = "text/event-stream; charset=utf-8"
+FIELDS = (b":", *(name + end for name in (b"data", b"event", b"id", b"retry", b"error") for end in (b":", b"\n", b"\r")))
 
 
 class Reader(Protocol):
@@ -31,9 +32,10 @@ class Scanner(Protocol):
     def close(self) -> Frame | None: ...
 
 
-def _no_page(first: bytes) -> bool:
-    """An event stream begins with neither JSON nor markup."""
-    return first.lstrip()[:1] not in (b"{", b"<", b"[")
+def _events(first: bytes) -> bool:
+    """Whether a body that begins so is an event stream, judged by its first line's field, or as much of it as came."""
+    begun = first.removeprefix(BOM).lstrip()
+    return begun.startswith(FIELDS) or any(field.startswith(begun) for field in FIELDS) or BOM.startswith(first)
 
 
 def _model_in_body(path: str, model: str) -> tuple[str, dict[str, Any]]:
@@ -58,7 +60,7 @@ class Dialect:
     scanner: Callable[[], Scanner] = SSEScanner
     stream_type: str = SSE_TYPE
     marked: bool = True  # whether the protocol has a marker that ends a stream, so that its lack is worth a note
-    is_stream: Callable[[bytes], bool] = _no_page
+    is_stream: Callable[[bytes], bool] = _events
     renamed: Callable[[str, str], tuple[str, dict[str, Any]]] = _model_in_body  # path and changed fields for another model
 
 

@@ -135,6 +135,20 @@ def test_half_a_surrogate_pair_does_not_hide_an_error() -> None:
     assert read("chat", rb'data: {"x": NaN, "y": "\ud83d"}' + b"\n\n")[0] == [Kind.MALFORMED]
 
 
+@pytest.mark.parametrize(
+    "begun", [b"data: {}", b"data:{", b"event", b"e", b"\xef\xbb", b"\xef\xbb\xbfid: 1", b": x", b"\n\r\n", b"retry:", b"data\n"]
+)
+def test_a_body_that_begins_as_events_is_a_stream(begun: bytes) -> None:
+    assert DIALECTS["chat"].is_stream(begun)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"{", b" [1", b"<html>", b"upstream connect error", b"identity: no", b"databases fail", b"\x1f\x8b"]
+)
+def test_a_body_that_does_not_is_none(begun: bytes) -> None:
+    assert not DIALECTS["chat"].is_stream(begun)
+
+
 def test_a_marker_alone_is_no_answer() -> None:
     kinds, answer = read("chat", b": ping\n\ndata: [DONE]\n\n")
     assert kinds == [Kind.PING, Kind.OPENING] and not answer.terminal
