@@ -8,13 +8,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminSplitDateTime
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from relay.admin.naming import NamedSplitDateTime
 from relay.models import ClientKey
 
 
@@ -33,7 +34,7 @@ class RotationForm(forms.Form):
     until = forms.SplitDateTimeField(
         label="or until",
         required=False,
-        widget=AdminSplitDateTime(),
+        widget=NamedSplitDateTime(),
         help_text="UTC. When given, it decides.",
     )
 
@@ -59,6 +60,7 @@ class ClientKeyAdmin(admin.ModelAdmin):
     fields = ("label", "enabled", "expires_at", "allowed_models", "hint", "state", "created_at", "rotated_at")
     readonly_fields = ("hint", "state", "created_at", "rotated_at")
     change_form_template = "admin/relay/clientkey/change_form.html"
+    formfield_overrides = {models.DateTimeField: {"widget": NamedSplitDateTime}}
 
     def get_fields(self, request: HttpRequest, obj: ClientKey | None = None) -> Any:
         return self.fields if obj else ("label", "expires_at", "allowed_models")

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from relay.admin.naming import NamedFormSet
 from relay.models import Route, RouteUpstream
 
 
@@ -27,6 +28,7 @@ class RouteForm(forms.ModelForm):
 
 class RouteUpstreamInline(admin.TabularInline):
     model = RouteUpstream
+    formset = NamedFormSet
     fields = ("position", "upstream", "weight")
     extra = 0
     min_num = 1

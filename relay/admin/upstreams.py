@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from relay import trial, validation
+from relay.admin.naming import NamedFormSet
 from relay.models import Credential, Upstream
 from relay.vault import UnreadableSecret
 
@@ -47,6 +48,7 @@ class CredentialForm(forms.ModelForm):
 class CredentialInline(admin.TabularInline):
     model = Credential
     form = CredentialForm
+    formset = NamedFormSet
     fields = ("label", "secret", "enabled", "max_concurrency", "state")
     readonly_fields = ("state",)
     extra = 0

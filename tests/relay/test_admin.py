@@ -18,7 +18,7 @@ from relay.models import ClientKey, ConfigVersion, Credential, Route, Upstream
 from tests.relay.answering import Answering
 from tests.relay.rows import make_credential, make_key, make_route, make_upstream
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.relay.admin_site")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,27 @@
+"""The admin site: Django's own, with our order of the applications."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
+
+ORDER = ("errorlog", "auditlog", "relay", "auth", "axes")
+NAMES = {"axes": "Sign-ins", "auth": "Users and groups"}
+
+
+class EpitaphAdminSite(AdminSite):
+    """What is read stands first, then what is configured, then who may do so."""
+
+    site_title = site_header = "Epitaph"
+    index_title = "Overview"
+    site_url = None
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The applications in our order, under names that say what they are for."""
+        found = super().get_app_list(request, app_label)
+        for app in found:
+            app["name"] = NAMES.get(app["app_label"], app["name"])
+        place = {label: number for number, label in enumerate(ORDER)}
+        return sorted(found, key=lambda app: place.get(app["app_label"], len(ORDER)))

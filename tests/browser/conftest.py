@@ -1,0 +1,157 @@
+"""A real gateway (`manage.py serve` with the scripted upstream behind it), a real Chromium, and pages that are watched."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from relay.rehearsal.server import FaultServer
+from tests.browser.chromium import FLAGS, executable
+from tests.browser.watching import Watch
+from tests.faults.conftest import KEY, Gateway, free_port, upstream  # noqa: F401
+
+USER, PASSWORD = "admin", "a-password-for-tests"
+HOSTILE = "<script>alert('model')</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
+# Models that clients ask for, and the scenario that the upstream plays for each: (model, upstream, scenario).
+PLAYS = (
+    ("gpt-5", "openai", "ok"),
+    ("gpt-5-mini", "openai", "eof,after=3"),
+    ("gpt-5-codex", "openai", "cut,after=3"),
+    ("o4-mini", "openai", "length"),
+    ("qwen3-coder-480b", "vllm-berlin", "error-later"),
+    ("mistral-large", "mirror-eu", "status,code=429,retry_after=90"),
+    ("llama-4-scout", "closed", "ok"),
+    ("<script>*", "vllm-berlin", "eof,after=2"),
+)
+UPSTREAM = """
+[[upstream]]
+name = "{name}"
+protocol = "openai-chat"
+base_url = "{url}/v1"
+first_byte_timeout = 3
+idle_timeout = 3
+[[upstream.credential]]
+label = "team-a"
+secret = "sk-upstream-secret-{name}"
+"""
+ROUTE = """
+[[route]]
+model = "{model}"
+upstreams = ["{upstream}"]
+upstream_model = "{scenario}"
+"""
+
+
+def configuration(url: str) -> str:
+    """The RELAY_CONFIG of these tests."""
+    names = ("openai", "vllm-berlin", "mirror-eu", "closed")
+    addresses = dict.fromkeys(names, url) | {"closed": f"http://127.0.0.1:{free_port()}"}
+    upstreams = [UPSTREAM.format(name=name, url=address) for name, address in addresses.items()]
+    routes = [ROUTE.format(model=model, upstream=name, scenario=scenario) for model, name, scenario in PLAYS]
+    return "".join(upstreams + routes)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.gateway)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests."""
+    found = executable()
+    if found is None:
+        message = "the browser tests need Chromium: apt-get install chromium, or CHROMIUM=/path"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        warnings.warn(f"SKIPPED: {message}", stacklevel=1)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
+    """The gateway, after some requests: whole answers, several kinds of broken ones, hostile text wherever text can stand."""
+    running = Gateway(tmp_path_factory.mktemp("gateway"), configuration(upstream.url), ENVIRONMENT="test")
+    try:
+        traffic(running)
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()
+
+
+def traffic(gateway: Gateway) -> None:
+    """Requests of every play, and a hostile report; returns when the last is on record."""
+    headers = {"authorization": f"Bearer {KEY}", "user-agent": HOSTILE}
+    with httpx.Client(base_url=gateway.url, headers=headers, timeout=20) as client:
+        asked = [model for model, *_ in PLAYS if "*" not in model] * 2
+        ended = [ask(client, model) for model in ["gpt-5"] * 3 + asked + [HOSTILE]]
+        client.post("/v1/chat/completions", json={"model": "gpt-5"}, headers={"authorization": "Bearer nobody-knows-me"})
+    report = {"name": HOSTILE, "message": HOSTILE, "stack": HOSTILE, "context": {HOSTILE: HOSTILE}}
+    gateway.api.post("/api/errors/report", json=report).raise_for_status()
+    gateway.entry(ended[-1])
+
+
+def ask(client: httpx.Client, model: str) -> str:
+    """One streamed request, read to its end, whatever that is; our id of it."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        for _ in answer.iter_raw():
+            pass
+        return answer.headers["x-request-id"]
+
+
+@pytest.fixture
+def context(browser: Browser, gateway: Gateway) -> Iterator[BrowserContext]:
+    """A fresh browser profile. After the test, nothing that a good page never does may have happened in it."""
+    made = browser.new_context(base_url=gateway.url, viewport={"width": 1440, "height": 900}, color_scheme="light")
+    made.set_default_timeout(10_000)
+    watch = made.watch = Watch(made, gateway.url)  # type: ignore[attr-defined]
+    yield made
+    complaints = watch.complaints()
+    made.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def stranger(context: BrowserContext) -> Page:
+    """A page of somebody who has not signed in."""
+    return context.new_page()
+
+
+@pytest.fixture(scope="session")
+def session_cookies(browser: Browser, gateway: Gateway) -> list[Any]:
+    """The administrator's cookies: signed in once, through the form, since a password is slow to check by design."""
+    context = browser.new_context(base_url=gateway.url)
+    sign_in(context.new_page(), USER, PASSWORD)
+    cookies = context.cookies()
+    context.close()
+    return cookies
+
+
+@pytest.fixture
+def page(context: BrowserContext, session_cookies: list[Any]) -> Page:
+    """A page of the administrator."""
+    context.add_cookies(session_cookies)
+    return context.new_page()
+
+
+def sign_in(page: Page, user: str, password: str) -> None:
+    """Through the login form."""
+    page.goto("/admin/login/?next=/admin/")
+    page.fill("#id_username", user)
+    page.fill("#id_password", password)
+    page.click("[type=submit]")
+    page.wait_for_url("**/admin/")

@@ -1,0 +1,135 @@
+"""The frame of every page: tabs, badge, palette, keys, themes; read without a script too."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.conftest import HOSTILE, PASSWORD, USER, ask, sign_in
+from tests.browser.looking import look
+from tests.faults.conftest import KEY, Gateway
+
+TABS = {
+    "Overview": "/admin/",
+    "Errors": "/admin/errorlog/errorgroup/",
+    "Audit": "/admin/auditlog/auditentry/",
+    "Upstreams": "/admin/relay/upstream/",
+    "Client keys": "/admin/relay/clientkey/",
+}
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_tab_leads_to_its_page_and_is_marked_there(page: Page, tab: str) -> None:
+    page.goto("/admin/password_change/")
+    link = page.get_by_role("navigation", name="Main").get_by_role("link", name=tab)
+    link.click()
+    page.wait_for_url(f"**{TABS[tab]}")
+    expect(page.locator("#ep-nav [aria-current=page]")).to_have_count(1)
+    expect(page.locator("#ep-nav [aria-current=page]")).to_contain_text(tab)
+
+
+def test_the_login_page_looks_right(stranger: Page) -> None:
+    stranger.goto("/admin/login/")
+    expect(stranger.locator("#ep-nav")).to_have_count(0)
+    look(stranger, "login")
+
+
+def test_without_a_script_the_badge_has_its_number_and_links_work(browser: Browser, gateway: Gateway) -> None:
+    context = browser.new_context(base_url=gateway.url, java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, USER, PASSWORD)
+    badge = page.locator("#ep-badge")
+    assert int(badge.inner_text().split()[0]) >= 1
+    page.get_by_role("link", name="Errors").first.click()
+    page.wait_for_url("**/errorlog/errorgroup/")
+    expect(badge).to_be_visible()
+    context.close()
+
+
+def test_the_badge_grows_while_the_page_is_open(page: Page, gateway: Gateway) -> None:
+    page.clock.install()
+    page.goto("/admin/")
+    before = int(page.locator("#ep-badge").get_attribute("data-unread") or 0)
+    with httpx.Client(base_url=gateway.url, headers={"authorization": f"Bearer {KEY}"}) as client:
+        gateway.entry(ask(client, "gpt-5-mini"))
+    with page.expect_response("**/api/errors/count"):
+        page.clock.fast_forward(31_000)
+    expect(page.locator("#ep-badge")).to_have_attribute("data-unread", str(before + 1))
+    expect(page.locator("#ep-badge")).to_have_class("ep-badge is-growing")
+
+
+def test_the_badge_says_99_plus(page: Page) -> None:
+    page.goto("/admin/")
+    page.evaluate("window.epitaphBadge(607)")
+    expect(page.locator("#ep-badge")).to_contain_text("99+")
+    expect(page.locator("#ep-badge")).to_have_attribute("title", "607 unread events")
+
+
+def test_the_palette_narrows_and_opens(page: Page) -> None:
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#ep-palette-input")).to_be_focused()
+    page.keyboard.type("client keys")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/relay/clientkey/")
+
+
+def test_the_palette_searches_the_audit_for_what_it_does_not_know(page: Page) -> None:
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("019ab3&x=1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/auditlog/auditentry/?q=019ab3%26x%3D1*")
+
+
+def test_j_and_k_move_through_rows_and_enter_opens(page: Page) -> None:
+    page.goto("/admin/relay/upstream/")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    current = page.locator("#result_list tr.is-current")
+    expect(current).to_have_count(1)
+    expect(current).to_contain_text("closed")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/relay/upstream/*/change/")
+
+
+def test_slash_goes_to_the_search_and_typing_there_is_typing(page: Page) -> None:
+    page.goto("/admin/relay/upstream/")
+    page.keyboard.press("/")
+    page.keyboard.type("jkx?")
+    expect(page.locator("#searchbar")).to_have_value("jkx?")
+    expect(page.locator("#ep-help")).to_be_hidden()
+
+
+def test_a_question_mark_shows_the_keys(page: Page) -> None:
+    page.goto("/admin/")
+    page.keyboard.press("?")
+    expect(page.locator("#ep-help")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#ep-help")).to_be_hidden()
+
+
+def test_a_script_error_of_our_page_becomes_an_event(page: Page, context: BrowserContext, gateway: Gateway) -> None:
+    context.watch.forgiven.append("told by a test")  # type: ignore[attr-defined]
+    page.goto("/admin/")
+    with page.expect_response("**/api/errors/report") as answer:
+        page.evaluate("() => { setTimeout(() => { throw new TypeError('told by a test'); }); }")
+    assert answer.value.status == 202
+    deadline = time.monotonic() + 10
+    while not any(event["name"] == "TypeError" and event["source"] == "renderer" for event in gateway.events("")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/errorlog/errorgroup/", "/admin/auditlog/auditentry/"])
+def test_hostile_text_is_shown_as_text(page: Page, path: str) -> None:
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(path)
+    assert not dialogs
+    assert page.locator("img[src=x]").count() == 0
+    assert HOSTILE in (page.locator("body").text_content() or "") or path == "/admin/"

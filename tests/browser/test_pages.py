@@ -1,0 +1,58 @@
+"""Every page of the admin, looked at in both themes and widths: readable, no wider than the window, every control named."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.looking import look
+
+PAGES = {
+    "overview": "/admin/",
+    "upstreams": "/admin/relay/upstream/",
+    "upstream-add": "/admin/relay/upstream/add/",
+    "credentials": "/admin/relay/credential/",
+    "credential-add": "/admin/relay/credential/add/",
+    "routes": "/admin/relay/route/",
+    "route-add": "/admin/relay/route/add/",
+    "client-keys": "/admin/relay/clientkey/",
+    "client-key-add": "/admin/relay/clientkey/add/",
+    "users": "/admin/auth/user/",
+    "user-add": "/admin/auth/user/add/",
+    "groups": "/admin/auth/group/",
+    "gateway-app": "/admin/relay/",
+    "password-change": "/admin/password_change/",
+    "errors": "/admin/errorlog/errorgroup/",
+    "audit": "/admin/auditlog/auditentry/",
+}
+ROWS = {
+    "upstream": "/admin/relay/upstream/",
+    "credential": "/admin/relay/credential/",
+    "route": "/admin/relay/route/",
+    "client-key": "/admin/relay/clientkey/",
+    "user": "/admin/auth/user/",
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_looks_right(page: Page, name: str) -> None:
+    answer = page.goto(PAGES[name])
+    assert answer is not None
+    assert answer.status == 200
+    look(page, name)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_opens_and_looks_right(page: Page, name: str) -> None:
+    page.goto(ROWS[name])
+    page.locator("#result_list tbody th a").first.click()
+    page.wait_for_url("**/change/")
+    look(page, name)
+
+
+def test_a_deletion_asks_first(page: Page) -> None:
+    page.goto("/admin/relay/upstream/")
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("link", name="Delete").click()
+    expect(page.locator("#content")).to_contain_text("Are you sure")
+    look(page, "delete")
