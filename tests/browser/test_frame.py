@@ -50,12 +50,13 @@ def test_without_a_script_the_badge_has_its_number_and_links_work(browser: Brows
 
 
 def test_the_badge_grows_while_the_page_is_open(page: Page, gateway: Gateway) -> None:
-    page.clock.install()
     page.goto("/admin/")
+    page.clock.install()
+    page.reload()
     before = int(page.locator("#ep-badge").get_attribute("data-unread") or 0)
     with httpx.Client(base_url=gateway.url, headers={"authorization": f"Bearer {KEY}"}) as client:
         gateway.entry(ask(client, "gpt-5-mini"))
-    with page.expect_response("**/api/errors/count"):
+    with page.expect_response("**/api/errors/badge"):
         page.clock.fast_forward(31_000)
     expect(page.locator("#ep-badge")).to_have_attribute("data-unread", str(before + 1))
     expect(page.locator("#ep-badge")).to_have_class("ep-badge is-growing")
