@@ -1,9 +1,9 @@
-# make run | test | lint | bench | lock. Everything is made from nothing: the virtual environment first, from locked hashes.
+# make run | test | lint | bench | lock | crash. Everything is made from nothing: the virtual environment first, from locked hashes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench lock crash clean
 
 $(VENV)/run.stamp: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("epitaph needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -37,3 +37,6 @@ lock: $(VENV)/dev.stamp
 
 clean:
 	rm -rf $(VENV)
+
+crash: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.crash $(ARGS)

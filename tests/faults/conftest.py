@@ -125,10 +125,10 @@ class Gateway:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
-    def stop(self) -> int:
+    def stop(self, seconds: float = 20) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(seconds)
 
     def entry(self, request_id: str, seconds: float = 10.0) -> dict[str, Any]:
         """The audit entry of a request, as soon as it has ended."""
