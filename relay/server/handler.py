@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
 from django.urls import Resolver404, resolve
 
 from errorlog.capture import inside_exchange
@@ -238,14 +238,18 @@ class RelayHandler:
         request.exchange = exchange  # type: ignore[attr-defined]
         view = self.views.get(scope["path"])
         if view is not None:
-            return await view(request)
-        try:
-            match = resolve(scope["path"])
-        except Resolver404:
-            raise Refusal(Cause.NO_ROUTE, f"there is nothing at {scope['path']}") from None
-        if not match.kwargs and not match.args:
-            self.views[scope["path"]] = match.func
-        return await match.func(request, *match.args, **match.kwargs)
+            response = await view(request)
+        else:
+            try:
+                match = resolve(scope["path"])
+            except Resolver404:
+                raise Refusal(Cause.NO_ROUTE, f"there is nothing at {scope['path']}") from None
+            if not match.kwargs and not match.args:
+                self.views[scope["path"]] = match.func
+            response = await match.func(request, *match.args, **match.kwargs)
+        if isinstance(response, HttpResponseNotAllowed):
+            return _not_allowed(exchange, response["Allow"])
+        return response
 
     async def _deliver(self, exchange: Exchange, delivery: Delivery, response: HttpResponseBase) -> None:
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
@@ -289,6 +293,13 @@ class RelayHandler:
             return
         refusal = Refusal(cause, "the gateway failed; its operators were told")
         await self._deliver(exchange, delivery, refuse(exchange, refusal, dialect_of_path(exchange.path), noted=True))
+
+
+def _not_allowed(exchange: Exchange, allowed: str) -> HttpResponse:
+    message = f"{exchange.path} takes {allowed}, and not {exchange.method}"
+    answer = refuse(exchange, Refusal(Cause.BAD_REQUEST, message, 405), dialect_of_path(exchange.path))
+    answer["Allow"] = allowed
+    return answer
 
 
 def _decoded(scope: dict[str, Any], body: bytes, limit: int) -> bytes:

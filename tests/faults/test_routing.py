@@ -95,3 +95,11 @@ def test_a_route_sets_parameters(routed: Gateway, upstream: FaultServer) -> None
 def test_an_upstream_is_asked_for_by_its_name(routed: Gateway) -> None:
     entry = routed.entry(ask(routed, "second/ok").headers["x-request-id"])
     assert (entry["provider"], entry["model"], entry["upstream_model"]) == ("second", "second/ok", "ok")
+
+
+def test_a_method_that_a_path_does_not_take_is_refused_in_words(routed: Gateway) -> None:
+    answer = httpx.request("PUT", f"{routed.url}/v1/chat/completions", headers=HEADERS, json={})
+    assert answer.status_code == 405 and "POST" in answer.headers["allow"]
+    assert "takes" in answer.json()["error"]["message"]
+    entry = routed.entry(answer.headers["x-request-id"])
+    assert (entry["outcome"], entry["cause"], entry["fault"]) == ("rejected", "bad-request", "client")
