@@ -208,6 +208,34 @@ OWN_ACTS = frozenset(
     }
 )
 TIMEOUTS = frozenset({Cause.FIRST_BYTE_TIMEOUT, Cause.IDLE_TIMEOUT, Cause.STALLED, Cause.TOTAL_TIMEOUT})
+CONNECTING = frozenset(
+    {
+        Cause.CONNECT_REFUSED,
+        Cause.CONNECT_TIMEOUT,
+        Cause.UNREACHABLE,
+        Cause.DNS,
+        Cause.TLS,
+        Cause.PROXY,
+        Cause.REQUEST_WRITE_FAILED,
+    }
+)
+ANSWERED = frozenset(
+    {
+        Cause.HTTP_STATUS,
+        Cause.RATE_LIMITED,
+        Cause.QUOTA_EXHAUSTED,
+        Cause.AUTH_REJECTED,
+        Cause.OVERLOADED,
+        Cause.REDIRECTED,
+    }
+)
+# What a connection that the upstream had already closed looks like to whoever takes it from the pool.
+DEAD_ON_ARRIVAL = frozenset({Cause.EOF, Cause.RESET, Cause.REQUEST_WRITE_FAILED})
+REASONS = {
+    Cause.UNKNOWN: "the client is gone; how it left could not be seen",
+    Cause.REQUEST_INCOMPLETE: "the client left before its request was whole",
+    Cause.NO_UPSTREAM_AVAILABLE: "everything that serves this model is switched off",
+}
 REQUEST_FAULT_STATUSES = frozenset({400, 404, 413, 422})  # an upstream's status that is the request's own fault
 
 SAME_TICK = 0.002  # seconds; what lies closer together than this was seen in one turn of the event loop
@@ -339,7 +367,8 @@ def _fault(cause: Cause, facts: Facts) -> tuple[Fault, str]:
     if rule.outcome is Outcome.CLIENT_WRITE_FAILED:
         blocked = max(facts.blocked_writing, facts.unsent_for)
         return Fault.CLIENT, f"the client had not been reading for {blocked:.1f} s" if blocked else "a write failed"
-    if cause in (Cause.EOF, Cause.RESET) and facts.reused_connection and not facts.upstream_bytes:
+    unanswered = facts.upstream_status is None and not facts.upstream_bytes
+    if cause in DEAD_ON_ARRIVAL and facts.reused_connection and unanswered:
         return Fault.UNKNOWN, "a reused connection died before the first byte: either side may have closed it first"
     if cause is Cause.HTTP_STATUS and facts.upstream_status in REQUEST_FAULT_STATUSES:
         return Fault.CLIENT, f"the upstream answered {facts.upstream_status}: the request itself was wrong"
@@ -358,9 +387,18 @@ def _left_because_of_silence(facts: Facts) -> bool:
 
 
 def _default_reason(cause: Cause, facts: Facts) -> str:
-    if facts.upstream_status is not None and facts.upstream_status >= 400:
-        return f"the upstream answered {facts.upstream_status}"
+    """One sentence with the figures that the default fault of a cause rests on."""
+    after = f"after {facts.ended_at:.1f} s"
+    if cause in ANSWERED:
+        return f"the upstream answered {facts.upstream_status}" if facts.upstream_status else "the upstream refused"
+    if cause in CONNECTING:
+        return f"no connection to the upstream {after}: {cause}"
+    if cause in REASONS:
+        return REASONS[cause]
     return {
-        Outcome.CLIENT_ABORT: f"the client left after {facts.ended_at:.1f} s, while it was keeping up",
+        Outcome.CLIENT_ABORT: f"the client left {after}, while it was keeping up",
         Outcome.UPSTREAM_PREMATURE: f"the upstream ended after {facts.upstream_bytes} bytes of its body",
-    }.get(CAUSES[cause].outcome, "")
+        Outcome.UPSTREAM_ERROR: f"the upstream failed or could not be read after {facts.upstream_bytes} bytes of its body",
+        Outcome.REJECTED: f"the request was refused {after}: {cause}",
+        Outcome.RELAY_SHUTDOWN: f"the gateway ended it {after}: {cause}",
+    }.get(CAUSES[cause].outcome, f"the gateway itself failed {after}: {cause}")

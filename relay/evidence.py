@@ -240,6 +240,8 @@ def _client_socket(exchange: Exchange) -> dict[str, Any]:
         return fields
     if close.cause is not Cause.UNKNOWN or close.how:
         fields["closed"] = close.how or None
+    elif exchange.verdict is not None and exchange.verdict.cause in (Cause.WRITE_TIMEOUT, Cause.TCP_TIMEOUT):
+        fields["closed"] = "timeout"
     return pruned(
         fields
         | {

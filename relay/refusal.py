@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 from django.http import HttpResponse
 
-from relay.ending import CAUSES, OUTCOMES, Cause, Outcome
+from relay.ending import CAUSES, Cause, Outcome
 from relay.exchange import Exchange
 from relay.wire.events import ClientError
 from relay.wire.registry import DIALECTS, Dialect
@@ -54,9 +54,9 @@ def refuse(exchange: Exchange, refusal: Refusal, dialect: Dialect, noted: bool =
 
 
 def error_response(cause: Cause, error: ClientError, dialect: Dialect) -> HttpResponse:
-    """A JSON error in the caller's protocol, with `Proxy-Status` (RFC 9209) where the upstream failed."""
+    """A JSON error in the caller's protocol, with `Proxy-Status` (RFC 9209), which says that it is ours and why."""
     response = HttpResponse(orjson.dumps(dialect.error_body(error)), status=error.status, content_type="application/json")
-    if OUTCOMES[CAUSES[cause].outcome].abnormal:
+    if CAUSES[cause].outcome not in (Outcome.COMPLETED, Outcome.INCOMPLETE):
         details = "".join(char for char in error.message if " " <= char <= "~" and char not in '"\\')
         response["Proxy-Status"] = f'epitaph; error={_proxy_error(cause)}; details="{details[:200]}"'
     if cause in (Cause.RELAY_BUSY, Cause.DRAINING):
@@ -64,6 +64,13 @@ def error_response(cause: Cause, error: ClientError, dialect: Dialect) -> HttpRe
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     return response
+
+
+_PROXY_ERRORS = dict.fromkeys(Outcome, "proxy_internal_error") | {
+    Outcome.REJECTED: "http_request_error",
+    Outcome.UPSTREAM_ERROR: "http_response_incomplete",
+    Outcome.UPSTREAM_PREMATURE: "http_response_incomplete",
+}
 
 
 def _proxy_error(cause: Cause) -> str:
@@ -80,4 +87,13 @@ def _proxy_error(cause: Cause) -> str:
         Cause.FIRST_BYTE_TIMEOUT: "connection_read_timeout",
         Cause.IDLE_TIMEOUT: "connection_read_timeout",
         Cause.TOTAL_TIMEOUT: "http_response_timeout",
-    }.get(cause, "proxy_internal_error" if CAUSES[cause].fault == "relay" else "http_response_incomplete")
+        Cause.REQUEST_WRITE_FAILED: "connection_terminated",
+        Cause.REDIRECTED: "http_protocol_error",
+        Cause.BAD_COMPRESSION: "http_response_content_coding",
+        Cause.OVERSIZED_EVENT: "http_response_body_size",
+        Cause.NO_UPSTREAM_AVAILABLE: "destination_unavailable",
+        Cause.NO_ROUTE: "destination_not_found",
+        Cause.RELAY_BUSY: "connection_limit_reached",
+        Cause.FORBIDDEN_MODEL: "http_request_denied",
+        Cause.BAD_KEY: "http_request_denied",
+    }.get(cause) or _PROXY_ERRORS[CAUSES[cause].outcome]

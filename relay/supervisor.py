@@ -7,18 +7,20 @@ noted here; what it means is decided in relay.ending alone.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import orjson
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from relay import balancing, routing
 from relay.adapters import ADAPTERS
 from relay.adapters.base import asked_wait, cause_of_status, error_code, passed_headers, upstream_request_id
-from relay.ending import CAUSES, TIMEOUTS, Cause, Outcome, Phase
+from relay.ending import CAUSES, DEAD_ON_ARRIVAL, TIMEOUTS, Cause, Outcome, Phase
 from relay.exchange import Attempt, Exchange
 from relay.refusal import Refusal, client_error, error_response
 from relay.snapshot import RouteSpec
@@ -28,7 +30,7 @@ from relay.wire.events import Answer, BadField, ClientError, Kind, MalformedBody
 from relay.wire.passage import Passage
 from relay.wire.question import Question
 from relay.wire.registry import SSE_TYPE, Dialect
-from relay.wire.sse import Frame, OversizedEvent
+from relay.wire.sse import BOM, Frame, OversizedEvent
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 TRANSLATED_HEADERS = ((b"content-type", b"application/json"), (b"user-agent", b"epitaph"))
@@ -39,6 +41,7 @@ ERROR_BODY_LIMIT, ERROR_BODY_SECONDS = 256 * 1024, 5.0
 LAST_ATTEMPT_AFTER = 60.0  # seconds after receipt
 DISCARD_GRACE = 0.5
 CONTENT = frozenset({Kind.CONTENT, Kind.REASONING, Kind.FINISH, Kind.TERMINAL, Kind.MALFORMED, Kind.OTHER})
+EVENT_STREAM = re.compile(rb":|(data|event|id|retry|error)\b")  # how a body of events begins
 NOT_TRIED_AGAIN = frozenset({400, 404, 413, 422})
 _transports: dict[asyncio.AbstractEventLoop, UpstreamTransport] = {}
 
@@ -162,6 +165,10 @@ def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpR
     return response
 
 
+def _ends_by_its_close(response: httpx.Response) -> bool:
+    return "content-length" not in response.headers and "transfer-encoding" not in response.headers
+
+
 def _event_stream(blocks: AsyncIterator[bytes], content_type: str = SSE_TYPE) -> StreamingHttpResponse:
     """A 200 whose body is `blocks`, with what every stream needs so that nobody between us and the client holds it back."""
     return StreamingHttpResponse(blocks, headers={"content-type": content_type, **STREAM_HEADERS})
@@ -186,6 +193,7 @@ class Run:
         self.body: Any = None
         self.decoder: Decoder | None = None
         self.ended = False  # the answer's end, or its failure, was seen in the stream
+        self.oversized = ""  # what is said of an event over the limit
 
     def failed(self, failure: AttemptFailed) -> None:
         """Writes the failure into the attempt's record."""
@@ -196,7 +204,7 @@ class Run:
     def died_on_reused(self, failure: AttemptFailed) -> bool:
         return (
             bool(self.record.reused)
-            and failure.cause in (Cause.EOF, Cause.RESET, Cause.REQUEST_WRITE_FAILED)
+            and failure.cause in DEAD_ON_ARRIVAL
             and self.record.status is None
             and not self.exchange.committed
         )
@@ -221,14 +229,17 @@ class Run:
             return await self._answer(response)
         except TransportFailure as error:
             self._connection(error.connection)
-            raise AttemptFailed(error.cause, error.detail, again=not (self.record.status and not exchange.stream)) from None
+            # A whole answer that came to a premature end would do so again: whatever capped it is deterministic.
+            premature = CAUSES[error.cause].outcome is Outcome.UPSTREAM_PREMATURE
+            again = bool(exchange.stream) or not (premature or self.record.status)
+            raise AttemptFailed(error.cause, error.detail, again) from None
         except asyncio.CancelledError:
             stop = exchange.take_interrupt()
             if self.body is not None:
                 await self.body.aclose()
             if stop is None:
                 raise
-            failure = AttemptFailed(stop.cause, stop.detail, again=stop.cause in TIMEOUTS)
+            failure = AttemptFailed(stop.cause, stop.detail, again=stop.cause in TIMEOUTS - {Cause.TOTAL_TIMEOUT})
             failure.at = stop.at + exchange.received
             raise failure from None
         except AttemptFailed:
@@ -258,6 +269,7 @@ class Run:
             fresh,
         )
         exchange.begin_read()
+        exchange.sending = sent.extensions  # where the transport tells how far it has come
         try:
             response = await transport().handle_async_request(sent)
         finally:
@@ -320,7 +332,16 @@ class Run:
             parts.append(chunk)
             if exchange.upstream_bytes > WHOLE_LIMIT:
                 raise AttemptFailed(Cause.OVERSIZED_EVENT, f"the answer is larger than {WHOLE_LIMIT} bytes", again=False)
-        body = self._read_whole(b"".join(parts))
+        whole = b"".join(parts)
+        if self.question.main and not whole:
+            raise AttemptFailed(Cause.EOF, "the body was empty", again=False)
+        try:
+            body = self._read_whole(whole)
+        except AttemptFailed as failure:
+            if failure.cause is Cause.MALFORMED_EVENT and _ends_by_its_close(response) and whole.lstrip()[:1] == b"{":
+                detail = f"the connection was closed after {len(whole)} bytes, inside the JSON"
+                raise AttemptFailed(Cause.TRUNCATED_BODY, detail, again=False) from None
+            raise
         await self.body.aclose()
         answer = HttpResponse(body, status=response.status_code)
         for name, value in passed_headers(response.headers.raw):
@@ -348,8 +369,12 @@ class Run:
         said = answer.failure
         assert said is not None
         self.record.error_code = said.code or said.type
-        failure = AttemptFailed(Cause.ERROR_EVENT, self._scrubbed(said.message))
+        message = self._scrubbed(said.message)
+        failure = AttemptFailed(Cause.ERROR_EVENT, message)
         failure.status = said.status
+        kind = None if self.passage.translates else said.type
+        told = ClientError(said.status or 502, said.code or said.type or "error_event", message, kind)
+        failure.body = orjson.dumps(self.dialect.error_body(told))
         return failure
 
     def _scrubbed(self, text: str) -> str:
@@ -369,21 +394,28 @@ class Run:
         held: list[bytes] = []
         deadline = self.exchange.loop.time() + HELD_SECONDS
         size = 0
+        begun = b""  # the first of its bytes that are not blank
         while True:
             try:
                 async with asyncio.timeout_at(deadline if held else None):
                     chunk = await self._read()
             except TimeoutError:
                 break
-            if not held and not self.exchange.upstream_chunks > 1 and chunk and not self.passage.is_stream(chunk):
-                return await self._not_a_stream(chunk)
+            if not begun and chunk.strip():
+                begun = chunk.removeprefix(BOM)
+                if not self.passage.is_stream(begun):
+                    return await self._not_a_stream(begun)
             block, content = self._take(chunk) if chunk else self._end()
             if self.passage.answer.failure is not None and not content:
                 raise self._in_band(self.passage.answer)
             if block:
                 held.append(block)
                 size += len(block)
+            if self.oversized:
+                raise AttemptFailed(Cause.OVERSIZED_EVENT, self.oversized)
             if not chunk and not self.ended:
+                if begun and not self.passage.answer.event_count and not EVENT_STREAM.match(begun):
+                    raise AttemptFailed(Cause.NOT_A_STREAM, "the answer is text, and no event stream")
                 raise AttemptFailed(Cause.EOF, "the body ended before the first content")
             if content or self.ended or size > HELD_BYTES:
                 break
@@ -480,14 +512,15 @@ class Run:
         content = False
         for frame in frames:
             if self.ended:
-                self.passage.reader.read(frame)  # behind the end: counted by the reader, not relayed
+                # Behind the end: counted by the reader, and not relayed unless it says more of a failure.
+                if self.passage.reader.read(frame).kind is Kind.ERROR and self.passage.answer.failure is not None:
+                    raws.append(frame.raw)
                 continue
             raw, kind = self._learn(frame, now)
             raws.append(raw)
             content = kind in CONTENT or content
-        if oversized is not None:
-            exchange.note(Cause.OVERSIZED_EVENT, str(oversized))
-            self.ended = True
+        if oversized is not None and not self.ended:
+            self.oversized = str(oversized)
         return (raws[0] if len(raws) == 1 else b"".join(raws)), content
 
     def _learn(self, frame: Frame, now: float) -> tuple[bytes, Kind]:
@@ -505,6 +538,8 @@ class Run:
         if mark.kind is Kind.ERROR:
             self.ended = True
         elif passage.answer.terminal:
+            if passage.answer.event_count == 1 and passage.answer.finish is None:
+                raise AttemptFailed(Cause.EOF, "the end marker came without an answer before it")
             self._terminal(now)
         elif mark.kind is Kind.FINISH:
             self._learn_finish()
@@ -560,6 +595,8 @@ class Run:
                     yield block
                 elif self.ended:
                     self._nothing_more([])
+                if self.oversized:
+                    yield self._broken(Cause.OVERSIZED_EVENT, self.oversized)
                 if not chunk and not self.ended:
                     yield self._broken(Cause.EOF, "the body ended without it")
             self._note_in_band()

@@ -56,10 +56,16 @@ class Watchdog:
             return
         blocked = exchange.client.blocked_for(now)
         if blocked > upstream.write_timeout:
-            exchange.stop(Cause.WRITE_TIMEOUT, f"the client read nothing for {blocked:.1f} s", blocked)
+            self._unread(exchange, blocked)
         elif exchange.reading_since is not None and not blocked:
             self._times(exchange, now)
             self._heartbeat(exchange, now)
+
+    def _unread(self, exchange: Exchange, blocked: float) -> None:
+        if exchange.client is not None and exchange.client.vanished(blocked):
+            exchange.stop(Cause.TCP_TIMEOUT, f"the client acknowledged nothing for {blocked:.1f} s", blocked)
+        else:
+            exchange.stop(Cause.WRITE_TIMEOUT, f"the client read nothing for {blocked:.1f} s", blocked)
 
     def _times(self, exchange: Exchange, now: float) -> None:
         upstream = exchange.upstream

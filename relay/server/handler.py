@@ -128,6 +128,12 @@ class Delivery:
             return 0.0
         return max(now - self.connection.blocked_since, 1e-9)
 
+    def vanished(self, blocked: float) -> bool:
+        """Whether the client, which has not read for `blocked` seconds, has not even acknowledged a probe in that time."""
+        unheard = self.connection.unheard_for() if self.connection is not None else None
+        # Probes come at doubling distances, so the last one that was answered lies less than half of the time back.
+        return unheard is not None and unheard > blocked * 0.75
+
     def snapshot(self) -> ClientClose | None:
         return self.connection.snapshot() if self.connection is not None else None
 

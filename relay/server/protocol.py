@@ -23,7 +23,7 @@ from relay.exchange import ClientClose
 
 EXTENSION = "epitaph.connection"
 USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the client has vanished
-TCP_RTT, TCP_TOTAL_RETRANS, TCP_NOTSENT = 68, 100, 144  # offsets in struct tcp_info (linux/tcp.h)
+TCP_LAST_ACK, TCP_RTT, TCP_TOTAL_RETRANS, TCP_NOTSENT = 56, 68, 100, 144  # offsets in struct tcp_info (linux/tcp.h)
 
 
 class ClientConnection:
@@ -56,6 +56,17 @@ class ClientConnection:
     def blocked_for(self, now: float) -> float:
         """Seconds for which writing has been blocked."""
         return 0.0 if self.blocked_since is None else now - self.blocked_since
+
+    def unheard_for(self) -> float | None:
+        """Seconds since the client's kernel last acknowledged anything; None where that is not known.
+
+        A client that reads nothing still acknowledges our probes of its closed window; one that vanished does not.
+        """
+        try:
+            info = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+            return float(struct.unpack_from("I", info, TCP_LAST_ACK)[0]) / 1000
+        except (OSError, AttributeError, struct.error):
+            return None
 
     def snapshot(self, how: str = "", cause: Cause = Cause.UNKNOWN, write_errno: str = "") -> ClientClose:
         """What the kernel knows of the socket now."""

@@ -50,13 +50,13 @@ class Reader:
             return Mark(Kind.PING, "comment")
         answer = self.answer
         answer.counts_event()
-        body = decoded(frame.data)
+        body = decoded(frame.data, answer)
         if body is None:
             answer.notes.add("malformed-event")
             return Mark(Kind.MALFORMED, "malformed")
         name = (body.get("type") if isinstance(body.get("type"), str) else frame.event) or "other"
         name = name[:100]
-        if name == "error" or body.get("error"):
+        if name == "error" or frame.event == "error" or body.get("error"):
             if answer.failure is None and not answer.terminal:
                 answer.failure = failure_of(body.get("error") or body)
             return Mark(Kind.ERROR, name)

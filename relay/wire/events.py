@@ -145,6 +145,7 @@ STATUS_OF_CODE = {
     "invalid_prompt": 400,
     "billing_error": 402,
     "timeout_error": 504,
+    "server_is_overloaded": 529,
     "server_error": 500,
     "api_error": 500,
 }
@@ -169,12 +170,18 @@ def failure_of(error: Any) -> UpstreamFailure:
     )
 
 
-def decoded(data: bytes) -> dict[str, Any] | None:
-    """The JSON object of an event, or None when it is none."""
+def decoded(data: bytes, answer: Answer | None = None) -> dict[str, Any] | None:
+    """The JSON object of an event, or None when it is none.
+
+    One with stray bytes that are no UTF-8 is read all the same, as clients may; `answer` notes them.
+    """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        value = _lenient(data) if b"\\ud" in data or b"\\uD" in data else None
+        text = data.decode("utf-8", "replace").encode()
+        value = _lenient(text) if text != data or b"\\ud" in data or b"\\uD" in data else None
+        if text != data and value is not None and answer is not None:
+            answer.notes.add("bad-encoding")
     return value if isinstance(value, dict) else None
 
 
@@ -191,13 +198,13 @@ def _lenient(data: bytes) -> Any:
         return None
 
 
-def whole(body: bytes) -> dict[str, Any]:
+def whole(body: bytes, answer: Answer | None = None) -> dict[str, Any]:
     """The JSON object of a whole answer.
 
     Raises:
         MalformedBody: it is none.
     """
-    value = decoded(body)
+    value = decoded(body, answer)
     if value is None:
         raise MalformedBody("the answer is not a JSON object")
     return value
@@ -214,7 +221,7 @@ def whole_answer(body: bytes, answer: Answer, error_in: Callable[[dict[str, Any]
     Raises:
         MalformedBody: it is no JSON object.
     """
-    value = whole(body)
+    value = whole(body, answer)
     said = error_in(value)
     if said is not None:
         answer.failure = failure_of(said)

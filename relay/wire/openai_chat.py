@@ -72,7 +72,7 @@ class Reader:
                 answer.notes.add("finish-reason-missing")
             answer.terminal = answer.failure is None
             return DONE
-        body = decoded(frame.data)
+        body = decoded(frame.data, answer)
         said = body if body is None else error_in(body)
         if frame.event == "error" and said is None:
             said = body or frame.data.decode("utf-8", "replace")

@@ -27,7 +27,16 @@ from relay.wire.sse import Frame
 
 TAG, PROTOCOL = "responses", "openai-responses"
 HEARTBEAT, END, END_NAME = b": keep-alive\n\n", b"", ""
-OPENINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
+OPENINGS = frozenset(
+    {
+        "response.created",
+        "response.in_progress",
+        "response.queued",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.reasoning_summary_part.added",
+    }
+)
 PING, MALFORMED = Mark(Kind.PING, "comment"), Mark(Kind.MALFORMED, "malformed")
 
 
@@ -43,8 +52,8 @@ class Reader:
         answer = self.answer
         answer.counts_event()
         if frame.data.strip() == b"[DONE]":
-            return Mark(Kind.OTHER, "[DONE]")
-        body = decoded(frame.data)
+            return Mark(Kind.OPENING, "[DONE]")  # not of this protocol, and nothing of the answer
+        body = decoded(frame.data, answer)
         if body is None:
             answer.notes.add("malformed-event")
             return MALFORMED

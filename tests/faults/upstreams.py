@@ -1,0 +1,71 @@
+"""The upstreams of the matrix: one group for each way to be patient or unreachable, one upstream a protocol in each.
+
+A request chooses its group by its model: `<script>,on=<group>` (the rehearsal ignores the parameter).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.faults.protocols import COLUMNS
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Upstreams with the same settings. `base` is their address; `{url}` in it is the scripted upstream's."""
+
+    name: str
+    settings: str = ""
+    base: str = "{url}/v1"
+    credentials: int = 1
+
+
+PATIENT = "first_byte_timeout = 30\nidle_timeout = 30\nwrite_timeout = 30"
+GROUPS = (
+    Group("hasty", "first_byte_timeout = 1\nidle_timeout = 1"),
+    Group("stalls", "idle_timeout = 30\nstalled_timeout = 1.5"),
+    Group("total", "total_timeout = 1.5"),
+    Group("narrow", "write_timeout = 2"),
+    Group("early-fresh", "commit_after = 1", base="http://localhost:{port}/v1"),  # a pool of its own
+    Group("early", "commit_after = 1\nfirst_byte_timeout = 4"),
+    Group("closed", base="http://127.0.0.1:{closed}/v1"),
+    Group("ignores", "connect_timeout = 1", base="http://127.0.0.1:{full}/v1"),
+    Group("nowhere", base="http://nowhere.invalid/v1"),
+    Group("no-route", base="http://[100::1]:9/v1"),
+    Group("no-tls", base="https://127.0.0.1:{tls}/v1"),
+    Group("no-proxy", 'proxy = "http://127.0.0.1:{closed}"'),
+    Group("plain", PATIENT),
+)
+
+
+def own_group(name: str, credentials: int) -> Group:
+    """A group for one case alone, so that what cools in it disturbs nobody."""
+    return Group(name, PATIENT, credentials=credentials)
+
+
+def secret(group: str, tag: str, number: int) -> str:
+    """A credential's secret; its last letters, which `for_key=` of a script names, are `-a`, `-b` …"""
+    return f"upstream-secret-{group}-{tag}-{'abcd'[number]}"
+
+
+def config_of(groups: tuple[Group, ...], places: dict[str, str]) -> str:
+    """The gateway's configuration; `places` are what addresses are filled with: `url`, `tls`, `closed`, `full`."""
+    parts = []
+    for group in groups:
+        names = []
+        for tag, column in COLUMNS.items():
+            names.append(f"{group.name}-{tag}")
+            parts.append(f'[[upstream]]\nname = "{names[-1]}"\nprotocol = "{column.upstream}"')
+            parts.append(f'base_url = "{group.base.format(**places)}"')
+            parts.append(_filled(group.settings, places))
+            for number in range(group.credentials):
+                parts.append(f'[[upstream.credential]]\nlabel = "{group.name}-{tag}-{"abcd"[number]}"')
+                parts.append(f'secret = "{secret(group.name, tag, number)}"')
+        parts.append(f'[[route]]\nmodel = "*,on={group.name}"\nupstreams = {names!r}'.replace("'", '"'))
+    return "\n".join(parts) + "\n"
+
+
+def _filled(text: str, places: dict[str, str]) -> str:
+    for name, value in places.items():
+        text = text.replace("{" + name + "}", value)
+    return text
