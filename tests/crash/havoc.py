@@ -15,23 +15,26 @@ import psycopg
 from tests.crash.conftest import processes
 from tests.faults.conftest import Gateway
 
-PAUSES = (0.5, 2.5)  # seconds between two blows
 LOCKED = (0.2, 3.0)  # seconds for which SQLite's writers are kept out
 
 
 class Havoc:
     """Strikes until it is cancelled. `blows` counts what was struck."""
 
-    def __init__(self, gateway: Gateway, database: str, dice: random.Random, everything: bool) -> None:
+    def __init__(
+        self, gateway: Gateway, database: str, dice: random.Random, everything: bool, pauses: tuple[float, float]
+    ) -> None:
+        """`pauses`: the least and the most seconds between two blows; `everything`: whether all may be killed at once."""
         self.gateway = gateway
         self.database = database
         self.dice = dice
+        self.pauses = pauses
         self.blows: Counter[str] = Counter()
         self._choices = ["worker"] * 6 + ["shipper"] * 3 + ["database"] * 3 + (["everything"] if everything else [])
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(self.dice.uniform(*PAUSES))
+            await asyncio.sleep(self.dice.uniform(*self.pauses))
             what = self.dice.choice(self._choices)
             await getattr(self, f"_{what}")()
             self.blows[what] += 1

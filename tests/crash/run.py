@@ -42,14 +42,17 @@ class Result:
     seconds: float
 
 
-def run(count: int, seed: int, folder: Path, database: str = "", everything: bool = True, quiet: bool = False) -> Result:
-    """One run in `folder`; `database` is the URL of an empty PostgreSQL database, else it is SQLite."""
+def run(count: int, seed: int, folder: Path, database: str = "", small: bool = False) -> Result:
+    """One run in `folder`; `database` is the URL of an empty PostgreSQL database, else it is SQLite.
+
+    A `small` one strikes more often, never kills everything at once (which takes seconds), and shows no progress.
+    """
     began = time.monotonic()
     with FaultServer().run_in_thread() as upstream, _gateway(upstream.url, folder, database) as gateway:
         dice = random.Random(seed)
         asked = requests(count, dice)
-        havoc = Havoc(gateway, database, dice, everything)
-        told = asyncio.run(_ask_all(gateway.port, asked, havoc, quiet))
+        havoc = Havoc(gateway, database, dice, not small, (0.2, 0.8) if small else (0.5, 2.5))
+        told = asyncio.run(_ask_all(gateway.port, asked, havoc, small))
         exit_code = gateway.stop(60)
         judgement = judge(told, lambda query: _rows(gateway, database, query))
         left = [path.name for path in (gateway.data / "journal").iterdir() if path.is_dir() and path.name != "bad"]
