@@ -10,6 +10,10 @@ from relay.exchange import Exchange
 from relay.wire.events import ClientError
 from relay.wire.registry import DIALECTS, Dialect
 
+GEMINI_VERBS = frozenset(
+    {"generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents", "predict"}
+)
+
 
 class Refusal(Exception):
     """The request goes no further. `cause` says why; the message is for the caller and names the field at fault."""
@@ -27,6 +31,8 @@ def dialect_of_path(path: str) -> Dialect:
         return DIALECTS["messages"]
     if path.startswith("/v1/responses"):
         return DIALECTS["responses"]
+    if path.startswith("/v1beta/") or (path.startswith("/v1/models/") and path.rpartition(":")[2] in GEMINI_VERBS):
+        return DIALECTS["gemini"]
     return DIALECTS["chat"]
 
 

@@ -30,6 +30,7 @@ PASSED_HEADERS = frozenset({b"x-should-retry", b"content-type", b"content-langua
 REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"cf-ray")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s|d)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+REFUSED_KEY_CODES = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "quota_exceeded", "billing_error"})
 
 
@@ -178,6 +179,10 @@ def error_code(body: bytes) -> tuple[str | None, str]:
         return None, error
     if not isinstance(error, dict):
         return None, ""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else []:
+        if isinstance(detail, dict) and detail.get("reason") in REFUSED_KEY_CODES:  # Gemini says it under a 400
+            error = error | {"code": detail["reason"]}
     code = next((error[key] for key in ("code", "status", "type") if isinstance(error.get(key), str)), None)
     message = error.get("message")
     return code, message if isinstance(message, str) else ""
@@ -189,7 +194,7 @@ def cause_of_status(status: int, code: str | None) -> Cause:
         return Cause.REDIRECTED
     if status == 402 or code in QUOTA_CODES:
         return Cause.QUOTA_EXHAUSTED
-    if status in (401, 403):
+    if status in (401, 403) or code in REFUSED_KEY_CODES:
         return Cause.AUTH_REJECTED
     if status == 429:
         return Cause.RATE_LIMITED

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from relay import routing
+from relay.api.callers import dialect_of
 from relay.ending import Cause
 from relay.refusal import Refusal
 from relay.snapshot import ClientKeySpec
@@ -34,8 +35,11 @@ class ClientKeyAuth:
 
 
 def secret_of(request: HttpRequest) -> str:
-    """The key in the request's headers, or an empty string."""
+    """The key in the request's headers (or, as Gemini's clients may, in its query); else an empty string."""
     authorization = request.META.get("HTTP_AUTHORIZATION", "")
     if authorization[:7].lower() == "bearer ":
         return authorization[7:].strip()
-    return request.META.get("HTTP_X_API_KEY", "") or request.META.get("HTTP_X_GOOG_API_KEY", "")
+    found = request.META.get("HTTP_X_API_KEY", "") or request.META.get("HTTP_X_GOOG_API_KEY", "")
+    if not found and dialect_of(request.path, request.META).tag == "gemini":
+        found = request.GET.get("key", "")
+    return found

@@ -14,4 +14,6 @@ def dialect_of(path: str, meta: Mapping[str, Any]) -> Dialect:
     found = dialect_of_path(path)
     if found.tag == "chat" and meta.get("HTTP_ANTHROPIC_VERSION"):
         return DIALECTS["messages"]
+    if found.tag == "chat" and path.startswith("/v1/models") and meta.get("HTTP_X_GOOG_API_KEY"):
+        return DIALECTS["gemini"]
     return found

@@ -1,26 +1,28 @@
-"""The client API as one Ninja application, mounted at /v1."""
+"""The client API as one Ninja application: the protocols of /v1, and Gemini's /v1beta."""
 
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from relay.api import chat, messages, models, neighbours, responses
+from relay.api import chat, gemini, messages, models, neighbours, responses
 from relay.api.authentication import ClientKeyAuth
-from relay.refusal import Refusal, dialect_of_path, refuse
+from relay.api.callers import dialect_of
+from relay.refusal import Refusal, refuse
 
 api = NinjaAPI(
     title="Epitaph client API",
     urls_namespace="client",
     auth=ClientKeyAuth(),
     docs_url=None,
-    openapi_url="/openapi.json",
+    openapi_url="/v1/openapi.json",
 )
 for module in (chat, responses, messages, models, neighbours):
-    api.add_router("", module.router)
+    api.add_router("/v1", module.router)
+api.add_router("/v1beta", gemini.router)
 
 
 @api.exception_handler(Refusal)
 def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
-    return refuse(request.exchange, refusal, dialect_of_path(request.path))  # type: ignore[attr-defined]
+    return refuse(request.exchange, refusal, dialect_of(request.path, request.META))  # type: ignore[attr-defined]
 
 
 @api.exception_handler(Exception)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from .answers import Answer, Failure, Usage
+from .dialect import Usual
 from .events import Event, Role, event
 
 REASONS = {"stop": "stop", "tools": "tool_calls", "length": "length", "filter": "content_filter", "refusal": "stop"}
 
 
-class Chat:
+class Chat(Usual):
     """See `Dialect`."""
 
     name = "openai-chat"

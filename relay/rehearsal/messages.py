@@ -5,12 +5,13 @@ from __future__ import annotations
 import orjson
 
 from .answers import Answer, Failure, Usage
+from .dialect import Usual
 from .events import Event, Role, event
 
 REASONS = {"stop": "end_turn", "tools": "tool_use", "length": "max_tokens", "filter": "refusal", "refusal": "refusal"}
 
 
-class Messages:
+class Messages(Usual):
     """See `Dialect`."""
 
     name = "anthropic"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .answers import Answer, Call, Failure, Usage
+from .dialect import Usual
 from .events import Event, Role, event
 
 INCOMPLETE = {"length": "max_output_tokens", "filter": "content_filter"}
@@ -13,7 +14,7 @@ WHOLE = ("stop", "tools", "refusal")  # finishes of a completed response
 Draft = tuple[Role, str, dict[str, object]]  # an event that has no number yet
 
 
-class Responses:
+class Responses(Usual):
     """See `Dialect`."""
 
     name = "openai-responses"

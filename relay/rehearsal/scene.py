@@ -41,7 +41,7 @@ class Scene:
 
     @property
     def streamed(self) -> bool:
-        return self.body.get("stream") is True or self.request.method == METHOD
+        return self.request.method == METHOD or self.dialect.streams(self.request, self.body)
 
     @property
     def after(self) -> int:
@@ -64,10 +64,9 @@ class Scene:
         size = script.count("size", 0)
         text = tuple(piece.ljust(size, ".") for piece in text)
         asked = self.body.get("stream_options")
-        model = self.body.get("model")
         return Answer(
             id=f"{self.dialect.id_prefix}{self.identity}",
-            model=model if isinstance(model, str) else "rehearsal",
+            model=self.dialect.model(self.request, self.body) or "rehearsal",
             created=self.now,
             text=text,
             with_usage=isinstance(asked, dict) and asked.get("include_usage") is True,
@@ -121,7 +120,7 @@ class Scene:
     def head(self, length: int = 0, framing: Framing | None = None, status: int = 200) -> Head:
         """A healthy head: chunked for a stream, with a length for a whole answer, unless the script says otherwise."""
         usual = Framing.CHUNKED if self.streamed else Framing.LENGTH
-        content_type = SSE_TYPE if self.streamed else JSON_TYPE
+        content_type = getattr(self.dialect, "stream_type", SSE_TYPE) if self.streamed else JSON_TYPE
         return Head(status, content_type, framing or self.framing(usual), length, self.headers())
 
     def framing(self, usual: Framing) -> Framing:
@@ -147,7 +146,7 @@ class Scene:
 
     def failure(self, status: int = 500) -> Failure:
         """The error of this scenario in its dialect's words; `error=`, `type=` and `message=` are taken verbatim."""
-        kinds = ANTHROPIC_ERRORS if self.dialect.name == "anthropic" else OPENAI_ERRORS
+        kinds = {"anthropic": ANTHROPIC_ERRORS, "gemini": GEMINI_ERRORS}.get(self.dialect.name, OPENAI_ERRORS)
         kind, code = kinds.get(status) or kinds[500 if status >= 500 else 400]
         message = self.script.text("message") or f"rehearsed failure: {code}"
         return Failure(status, self.script.text("type") or kind, self.script.text("error") or code, message)
@@ -176,4 +175,14 @@ ANTHROPIC_ERRORS = {
     429: ("rate_limit_error", "rate_limit_error"),
     500: ("api_error", "api_error"),
     529: ("overloaded_error", "overloaded_error"),
+}
+GEMINI_ERRORS = {
+    400: ("INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+    401: ("UNAUTHENTICATED", "UNAUTHENTICATED"),
+    403: ("PERMISSION_DENIED", "PERMISSION_DENIED"),
+    404: ("NOT_FOUND", "NOT_FOUND"),
+    429: ("RESOURCE_EXHAUSTED", "RESOURCE_EXHAUSTED"),
+    500: ("INTERNAL", "INTERNAL"),
+    503: ("UNAVAILABLE", "UNAVAILABLE"),
+    529: ("UNAVAILABLE", "UNAVAILABLE"),
 }

@@ -27,9 +27,11 @@ from .blob import blob
 from .chat import Chat
 from .connection import Connection
 from .dialect import Dialect
+from .gemini import Gemini, GeminiArray
 from .http1 import Request
 from .ledger import Ended, Ledger, Record
 from .messages import Messages
+from .ollama import OllamaChat, OllamaGenerate
 from .responses import Responses
 from .scenarios import SCENARIOS
 from .scene import Scene
@@ -37,7 +39,17 @@ from .script import PLAIN, Script, read_script
 from .steps import JSON_TYPE, Framing, Head, Steps
 from .websocket import METHOD
 
-DIALECTS: tuple[Dialect, ...] = (Chat(), Responses(), Messages())
+DIALECTS: tuple[Dialect, ...] = (
+    Chat(),
+    Responses(),
+    Messages(),
+    Gemini(),
+    GeminiArray(),
+    OllamaChat(),
+    OllamaGenerate(),
+)
+
+KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
 
 
 class FaultServer:
@@ -166,17 +178,21 @@ class FaultServer:
         record = self._ledger.open(request, connection.fate, connection.ordinal)
         if request.method == "GET" and request.path.rstrip("/").endswith("/models"):
             return record, _json(_models())
+        if request.path.endswith(":countTokens"):
+            return record, _json({"totalTokens": 7})
+        if request.path.endswith("/messages/count_tokens"):
+            return record, _json({"input_tokens": 7})
         if request.path.endswith(BLOB):
             return record, blob(request)
-        dialect = next((item for item in self._dialects if request.path.endswith(item.path)), None)
+        dialect = next((item for item in self._dialects if item.serves(request)), None)
         if request.method not in ("POST", METHOD) or dialect is None:
             return record, _echo(request)
         return record, self._play(request, dialect, connection, record)
 
     def _play(self, request: Request, dialect: Dialect, connection: Connection, record: Record) -> Steps:
         body = _object(request.body)
-        script = self._script(request, body)
-        record.model = str(body.get("model", ""))
+        record.model = dialect.model(request, body)
+        script = self._script(request, record.model)
         record.scenario = script.scenario
         scene = Scene(
             script,
@@ -191,13 +207,13 @@ class FaultServer:
         record.stream = scene.streamed
         return SCENARIOS[script.scenario].play(scene)
 
-    def _script(self, request: Request, body: dict[str, object]) -> Script:
+    def _script(self, request: Request, model: str) -> Script:
         """The script of this request; `times=N` ends it after N requests, `for_key=` keeps it to one credential."""
         override = next((part[1:] for part in unquote(request.path).split("/") if part.startswith("~")), None)
-        text = override if override is not None else str(body.get("model", ""))
+        text = override if override is not None else model
         script = read_script(text, SCENARIOS)
         key = script.text("for_key")
-        sent = request.headers.get("authorization", "") or request.headers.get("x-api-key", "")
+        sent = next((request.headers[name] for name in KEY_HEADERS if name in request.headers), "")
         if key and not sent.endswith(key):
             return Script(PLAIN)
         self._played[text] += "times" in script.parameters

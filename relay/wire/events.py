@@ -155,10 +155,12 @@ def failure_of(error: Any) -> UpstreamFailure:
     """The failure in an error object of any dialect (or a bare text)."""
     if not isinstance(error, dict):
         return UpstreamFailure(str(error)[:4000])
-    message = error.get("message")
-    code, kind = error.get("code"), error.get("type")
-    numbers = (code, error.get("status"), error.get("statusCode"), error.get("status_code"))
+    message, kind, name = error.get("message"), error.get("type"), error.get("status")
+    code = error.get("code")
+    numbers = (code, name, error.get("statusCode"), error.get("status_code"))
     status = next((item for item in numbers if isinstance(item, int) and 400 <= item < 600), None)
+    if isinstance(name, str) and not isinstance(code, str):
+        code = name  # Gemini: the number is the status, and the name says more
     words = [word for word in (code, kind) if isinstance(word, str)]
     if status is None:
         status = next((STATUS_OF_CODE[word] for word in words if word in STATUS_OF_CODE), None)

@@ -37,6 +37,8 @@ class Passage:
 
     def take(self, frame: Frame, mark: Mark) -> bytes:
         """What the client is sent for this event."""
+        if mark.kind is Kind.ERROR:
+            return frame.raw + self.dialect.after_error  # nothing of the upstream's follows
         return b"" if self._withholds_usage and mark.kind is Kind.USAGE else frame.raw
 
     def ends_cleanly(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
 
-from relay.wire import anthropic, openai_chat, openai_responses
+from relay.wire import anthropic, gemini, openai_chat, openai_responses
 from relay.wire.events import Answer, ClientError, Mark, RequestFacts
+from relay.wire.json_stream import ArrayScanner
 from relay.wire.sse import BOM, Frame, SSEScanner
 
 SSE_TYPE = "text/event-stream; charset=utf-8"
@@ -60,6 +61,7 @@ class Dialect:
     scanner: Callable[[], Scanner] = SSEScanner
     stream_type: str = SSE_TYPE
     marked: bool = True  # whether the protocol has a marker that ends a stream, so that its lack is worth a note
+    after_error: bytes = b""  # what closes a stream behind an error of the upstream's
     is_stream: Callable[[bytes], bool] = _events
     renamed: Callable[[str, str], tuple[str, dict[str, Any]]] = _model_in_body  # path and changed fields for another model
 
@@ -81,4 +83,18 @@ def _dialect(module: ModuleType, **differs: Any) -> Dialect:
     )
 
 
-DIALECTS: dict[str, Dialect] = {module.TAG: _dialect(module) for module in (openai_chat, openai_responses, anthropic)}
+DIALECTS: dict[str, Dialect] = {
+    **{module.TAG: _dialect(module) for module in (openai_chat, openai_responses, anthropic)},
+    gemini.TAG: _dialect(gemini, marked=False, renamed=gemini.renamed),
+}
+# Gemini without `alt=sse`: the same responses as the elements of one JSON array.
+GEMINI_ARRAY = replace(
+    DIALECTS[gemini.TAG],
+    scanner=ArrayScanner,
+    stream_type="application/json; charset=utf-8",
+    is_stream=gemini.is_array,
+    whole_to_stream=gemini.whole_to_array,
+    error_frame=gemini.array_error_frame,
+    end=b"]",
+    after_error=b"]",
+)

@@ -1,3 +1,31 @@
-"""The clients' tests use the gateway of the fault matrix."""
+"""The clients' tests use the gateway of the fault matrix, with an upstream of every protocol behind it."""
 
-from tests.faults.conftest import gateway, upstream  # noqa: F401
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from relay.rehearsal.server import FaultServer
+from tests.faults.conftest import CONFIG, Gateway, free_port, upstream  # noqa: F401
+
+MORE = """
+[[upstream]]
+name = "gemini"
+protocol = "gemini"
+base_url = "{url}/v1beta"
+first_byte_timeout = 2
+idle_timeout = 2
+[[upstream.credential]]
+label = "five"
+secret = "upstream-secret-0005"
+"""
+
+
+@pytest.fixture(scope="session")
+def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
+    config = (CONFIG + MORE).replace('["chat", "responses", "messages"]', '["chat", "responses", "messages", "gemini"]')
+    running = Gateway(tmp_path_factory.mktemp("clients"), config.format(url=upstream.url, closed=free_port()))
+    yield running
+    if running.process.poll() is None:
+        running.stop()

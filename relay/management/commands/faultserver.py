@@ -21,7 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-        parser.add_argument("--protocol", choices=[item.name for item in DIALECTS], help="speak this one only")
+        parser.add_argument("--protocol", choices=sorted({item.name for item in DIALECTS}), help="speak this one only")
         parser.add_argument("--demo", action="store_true", help="answer at the pace of a model, keep no contents")
         parser.add_argument("--list", action="store_true", help="print the scenarios and stop")
 
