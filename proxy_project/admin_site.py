@@ -1,11 +1,11 @@
-"""The admin site: Django's own, with our order of the applications."""
+"""The admin site: Django's own, with our first page and our order of the applications."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 ORDER = ("errorlog", "auditlog", "relay", "auth", "axes")
 NAMES = {"axes": "Sign-ins", "auth": "Users and groups"}
@@ -25,3 +25,9 @@ class EpitaphAdminSite(AdminSite):
             app["name"] = NAMES.get(app["app_label"], app["name"])
         place = {label: number for number, label in enumerate(ORDER)}
         return sorted(found, key=lambda app: place.get(app["app_label"], len(ORDER)))
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The overview."""
+        from relay.admin import first_page  # registers on this site, so it is imported once the site exists
+
+        return super().index(request, {**first_page.context(request), **(extra_context or {})})

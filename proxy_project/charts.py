@@ -150,6 +150,57 @@ def days(columns: Sequence[tuple[str, Counts]], versions: Sequence[tuple[str, fl
     )
 
 
+def shares(columns: Sequence[tuple[str, Counts, int]], ticks: int, label: str) -> SafeString:
+    """What share of each column's whole was abnormal, stacked by fault: (name, counts by fault, whole), oldest first.
+
+    The scale ends at 1, 2 or 5 times a power of ten percent; every column tells its numbers in its title. Every
+    `ticks`-th name is written beneath, counted from the last.
+    """
+    bottom, top = 150, 28
+    most = max((sum(counts.values()) / whole for _, counts, whole in columns if whole), default=0.0)
+    scale = _round_up_share(most)
+    step = 100 / max(len(columns), 1)
+    grid = '<line class="tl-grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
+    shapes = [format_html(grid, y=y) for y in (bottom, (top + bottom) / 2, top)]
+    for place, (name, counts, whole) in enumerate(columns):
+        parts = {fault: round(1e9 * count / whole) for fault, count in counts.items()} if whole else {}
+        bars = [
+            (fault, _percent((place + 0.12) * step), _px(top + y), _percent(0.76 * step), _px(tall))
+            for fault, y, tall in _stacked(parts, round(1e9 * scale), bottom - top)
+        ]
+        said = ", ".join(f"{counts[fault]:,} {fault}" for fault in reversed(STACK) if counts.get(fault)) or "none abnormal"
+        shapes.append(
+            format_html(
+                "<g>{}<title>{}</title></g>",
+                format_html_join("", '<rect class="f-{}" x="{}" y="{}" width="{}" height="{}"/>', bars),
+                f"{name}, {whole:,} requests: {said}",
+            )
+        )
+        if (len(columns) - 1 - place) % ticks == 0:
+            minor = " tl-minor" if ((len(columns) - 1 - place) // ticks) % 2 else ""
+            tick = '<text class="tl-tick{}" x="{}" y="167" text-anchor="{}">{}</text>'
+            last = place == len(columns) - 1
+            x = _percent(100 if last else (place + 0.5) * step)
+            shapes.append(format_html(tick, minor, x, "end" if last else "middle", name))
+    for part, y in ((0.5, (top + bottom) / 2), (1.0, top)):
+        shapes.append(format_html('<text class="tl-tick tl-halo" x="0" y="{}">{} %</text>', y - 4, f"{100 * scale * part:g}"))
+    return format_html(
+        '<svg class="ep-days" width="100%" height="176" role="img" aria-label="{}">{}</svg>',
+        label,
+        format_html_join("", "{}", ((shape,) for shape in shapes)),
+    )
+
+
+def _round_up_share(most: float) -> float:
+    """The top of a scale of shares: 1, 2 or 5 times a power of ten percent, at least 0.1 % and at most all."""
+    scale = 0.001
+    for factor in (2, 2.5, 2) * 3:
+        if scale >= most:
+            break
+        scale *= factor
+    return min(round(scale, 6), 1.0)
+
+
 def _day(place: int, name: str, counts: Counts, scale: int, step: float, today: bool) -> SafeString:
     tall = BOTTOM - TOP
     bars = [

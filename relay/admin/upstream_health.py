@@ -1,0 +1,116 @@
+"""How upstreams and credentials stand: what cools and until when, what failed last and why, whose streams break.
+
+Cooling is kept by each process; what is shown here is what they wrote on the credentials' rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from auditlog.models import AuditEntry
+from proxy_project.charts import sparkline
+from proxy_project.figures import lasted, share
+from relay.admin.overview import InFlight, Period, Traffic
+from relay.admin.upstreams import describe
+from relay.models import Credential, Upstream
+
+RECENT = timedelta(hours=1)  # how long a failure is worth a word beside the credential
+SAMPLE = 200  # the newest streams of an upstream whose first event is looked at
+DEGRADED_SHARE, DEGRADED_LEAST = 0.05, 3
+
+
+@dataclass(slots=True)
+class CredentialHealth:
+    """One credential: a chip, and a sentence where there is something to say."""
+
+    id: int
+    label: str
+    state: str  # ok, off, cool, failed
+    sign: str = ""
+    why: str = ""
+
+
+@dataclass(slots=True)
+class UpstreamHealth:
+    """One row of the table."""
+
+    id: int
+    name: str
+    protocol: str
+    state: str  # healthy, degraded, cooling, idle, off
+    note: str
+    streams: int
+    in_flight: int
+    rate: str
+    chart: SafeString
+    first_event: str
+    credentials: list[CredentialHealth] = field(default_factory=list)
+
+
+def health(period: Period, found: Traffic, open_now: InFlight, now: datetime) -> list[UpstreamHealth]:
+    """All upstreams, by name."""
+    running = {name: number for name, number, _ in open_now.by_upstream}
+    rows = Upstream.objects.prefetch_related("credentials").order_by("name")
+    return [_upstream(row, found, running.get(row.name, 0), period, now) for row in rows]
+
+
+def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: datetime) -> UpstreamHealth:
+    credentials = [_credential(credential, now) for credential in row.credentials.all()]
+    columns = found.upstreams.get(row.name, [])
+    broken = sum(sum(column.values()) for column in columns)
+    streams = found.asked[row.name]
+    state, note = _state(row, credentials, streams, broken, period)
+    return UpstreamHealth(
+        id=row.pk,
+        name=row.name,
+        protocol=row.protocol,
+        state=state,
+        note=note,
+        streams=streams,
+        in_flight=running,
+        rate=share(broken, streams),
+        chart=sparkline(columns or [{} for _ in found.columns], f"{broken:,} of its fault in {period.words}", height=22),
+        first_event=_first_event(row.name),
+        credentials=credentials,
+    )
+
+
+def _state(row: Upstream, credentials: list[CredentialHealth], streams: int, broken: int, period: Period) -> tuple[str, str]:
+    if not row.enabled:
+        return "off", "switched off"
+    usable = [credential for credential in credentials if credential.state != "off"]
+    if credentials and not usable:
+        return "degraded", "no credential is usable"
+    cooling = [credential for credential in usable if credential.state == "cool"]
+    if cooling and len(cooling) == len(usable):
+        return "cooling", cooling[0].sign
+    if broken >= DEGRADED_LEAST and broken >= DEGRADED_SHARE * streams:
+        return "degraded", f"{share(broken, streams)} broken in {period.words}"
+    return ("healthy", "") if streams else ("idle", f"not asked in {period.words}")
+
+
+def _credential(row: Credential, now: datetime) -> CredentialHealth:
+    said = describe(row)
+    failed = f"{row.last_failure} ({row.last_failure_at:%H:%M} UTC)" if row.last_failure and row.last_failure_at else ""
+    if not row.enabled:
+        return CredentialHealth(row.pk, row.label, "off", "off")
+    if said.startswith("cannot be read"):
+        return CredentialHealth(row.pk, row.label, "off", "unreadable", said)
+    if row.cooling_until and row.cooling_until > now:
+        return CredentialHealth(row.pk, row.label, "cool", f"cooling until {row.cooling_until:%H:%M:%S} UTC", failed)
+    if row.last_failure_at and row.last_failure_at > now - RECENT:
+        return CredentialHealth(row.pk, row.label, "failed", f"failed {row.last_failure_at:%H:%M}", failed)
+    return CredentialHealth(row.pk, row.label, "ok")
+
+
+def _first_event(name: str) -> str:
+    """How long the newest streams of an upstream took to their first event: the median, and what one in twenty exceeds."""
+    newest = AuditEntry.objects.filter(provider=name, direction="ingress", drill=False).order_by("-time", "-id")
+    times: list[Any] = sorted(ms for ms in newest.values_list("ttft_ms", flat=True)[:SAMPLE] if ms is not None)
+    if not times:
+        return ""
+    return f"{lasted(times[len(times) // 2])} / {lasted(times[min(int(len(times) * 0.95), len(times) - 1)])}"
