@@ -7,6 +7,7 @@ from django.http import HttpResponse
 
 from relay.ending import CAUSES, Cause, Outcome
 from relay.exchange import Exchange
+from relay.wire import ollama
 from relay.wire.events import ClientError
 from relay.wire.registry import DIALECTS, Dialect
 
@@ -33,7 +34,7 @@ def dialect_of_path(path: str) -> Dialect:
         return DIALECTS["responses"]
     if path.startswith("/v1beta/") or (path.startswith("/v1/models/") and path.rpartition(":")[2] in GEMINI_VERBS):
         return DIALECTS["gemini"]
-    return DIALECTS["chat"]
+    return DIALECTS["ollama" if path in ollama.PATHS else "chat"]
 
 
 def code_of(cause: Cause) -> str:

@@ -1,9 +1,9 @@
-"""The client API as one Ninja application: the protocols of /v1, and Gemini's /v1beta."""
+"""The client API as one Ninja application: the protocols of /v1, Gemini's /v1beta, Ollama's /api."""
 
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from relay.api import chat, gemini, messages, models, neighbours, responses
+from relay.api import chat, gemini, messages, models, neighbours, ollama, responses
 from relay.api.authentication import ClientKeyAuth
 from relay.api.callers import dialect_of
 from relay.refusal import Refusal, refuse
@@ -18,6 +18,7 @@ api = NinjaAPI(
 for module in (chat, responses, messages, models, neighbours):
     api.add_router("/v1", module.router)
 api.add_router("/v1beta", gemini.router)
+api.add_router("/api", ollama.router)  # beside the management API, whose paths are others
 
 
 @api.exception_handler(Refusal)

@@ -18,7 +18,8 @@ class Line(Event):
     """An event that is a line."""
 
     def encode(self, style: Style = PLAIN_STYLE) -> bytes:
-        return self.data + b"\n"
+        escaped = self.data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")  # as Go does
+        return escaped + b"\n"
 
 
 class OllamaChat(Usual):

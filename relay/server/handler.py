@@ -27,11 +27,12 @@ from relay.refusal import Refusal, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
 from relay.supervisor import STREAM_HEADERS
 from relay.watchdog import Watchdog
+from relay.wire import ollama
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-CLIENT_PREFIXES = ("/v1/", "/v1beta/")
+CLIENT_PREFIXES, OLLAMA_PATHS = ("/v1/", "/v1beta/"), ollama.PATHS
 EARLY_HEADERS = [(name.encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
 
 
@@ -149,7 +150,7 @@ class RelayHandler:
         self.views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(CLIENT_PREFIXES):
+        if scope["type"] == "http" and (scope["path"].startswith(CLIENT_PREFIXES) or scope["path"] in OLLAMA_PATHS):
             if scope["method"] == "OPTIONS":
                 headers = cors(scope)
                 await send({"type": "http.response.start", "status": 204, "headers": headers})

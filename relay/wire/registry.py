@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
 
-from relay.wire import anthropic, gemini, openai_chat, openai_responses
+from relay.wire import anthropic, gemini, ollama, openai_chat, openai_responses
 from relay.wire.events import Answer, ClientError, Mark, RequestFacts
-from relay.wire.json_stream import ArrayScanner
+from relay.wire.json_stream import ArrayScanner, LineScanner
 from relay.wire.sse import BOM, Frame, SSEScanner
 
 SSE_TYPE = "text/event-stream; charset=utf-8"
@@ -86,6 +86,7 @@ def _dialect(module: ModuleType, **differs: Any) -> Dialect:
 DIALECTS: dict[str, Dialect] = {
     **{module.TAG: _dialect(module) for module in (openai_chat, openai_responses, anthropic)},
     gemini.TAG: _dialect(gemini, marked=False, renamed=gemini.renamed),
+    ollama.TAG: _dialect(ollama, scanner=LineScanner, stream_type=ollama.LINES_TYPE, is_stream=ollama.is_lines),
 }
 # Gemini without `alt=sse`: the same responses as the elements of one JSON array.
 GEMINI_ARRAY = replace(

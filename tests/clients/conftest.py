@@ -19,12 +19,19 @@ idle_timeout = 2
 [[upstream.credential]]
 label = "five"
 secret = "upstream-secret-0005"
+
+[[upstream]]
+name = "ollama"
+protocol = "ollama"
+base_url = "{url}"
+first_byte_timeout = 2
+idle_timeout = 2
 """
 
 
 @pytest.fixture(scope="session")
 def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
-    config = (CONFIG + MORE).replace('["chat", "responses", "messages"]', '["chat", "responses", "messages", "gemini"]')
+    config = (CONFIG + MORE).replace('["chat", "responses", "messages"]', '["chat", "responses", "messages", "gemini", "ollama"]')
     running = Gateway(tmp_path_factory.mktemp("clients"), config.format(url=upstream.url, closed=free_port()))
     yield running
     if running.process.poll() is None:
