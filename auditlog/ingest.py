@@ -70,6 +70,22 @@ def store_entries(entries: Sequence[Mapping[str, Any]]) -> StoreResult:
     return total
 
 
+def count_dropped(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Counts requests whose ending never reached us, as if recording had been off: in the hourly counts and `dropped`.
+
+    Not idempotent, since nothing is stored to know them by: the caller's transaction must see to it that each comes once.
+
+    Raises:
+        columns.BadEntry: an entry cannot be a row; nothing was counted.
+    """
+    rows = [{**_blank(), **columns.values(entry), "id": columns.record_id(entry)} for entry in entries]
+    rows = [row for row in rows if row["direction"] == INGRESS and not row["drill"]]
+    with transaction.atomic(using=router.db_for_write(AuditEntry)):
+        _count(rows)
+        RecordingState.current()
+        RecordingState.objects.filter(pk=RecordingState.ONLY).update(dropped=F("dropped") + len(rows))
+
+
 def _store(entries: Sequence[Mapping[str, Any]]) -> StoreResult:
     plan = _plan(_fold(entries), recording.rules())
     _upsert(AuditEntry, plan.write, "outcome IS NULL")

@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connection
@@ -206,7 +207,8 @@ class Shipper:
         if not peeks and not items:
             return 0
         places = [Place(reader.name, self.instance, peek.position) for reader, peek in peeks]
-        self.state.refused += store(items, places, self.root)
+        dropped = [entry for reader, peek in peeks for entry in _dropped(reader, peek)]
+        self.state.refused += store(items, places, self.root, dropped)
         count = 0
         for reader, peek in peeks:
             reader.advance(peek)
@@ -288,6 +290,19 @@ def _left_out(reader: JournalReader, peek: Peek) -> list[Item]:
             evidence = {"kind": line.body.get("outcome"), "notes": ["left-out-over-quota"]}
             items.append(Item([{**known.entry, "outcome": line.body.get("outcome"), "evidence": evidence}], [], line.raw))
     return items
+
+
+def _dropped(reader: JournalReader, peek: Peek) -> list[dict[str, Any]]:
+    """The rest of them, that no row tells of: what their open lines said, with the outcome that was kept."""
+    begun = {line.record: line.body["entry"] for line in peek.lines if line.kind == "open"}
+    entries = []
+    for line in peek.lines:
+        if line.kind != "drop" or (line.record in reader.opens and line.record not in reader.unshown):
+            continue
+        known = reader.opens.get(line.record)
+        entry = known.entry if known else begun.get(line.record, {})
+        entries.append({"time": line.at, **entry, "id": line.record, "outcome": line.body.get("outcome") or "completed"})
+    return entries
 
 
 def _damage(reader: JournalReader, peek: Peek) -> Item:

@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, ProgrammingError, transaction
 from django.utils import timezone
 
-from auditlog.ingest import store_entries
+from auditlog.ingest import count_dropped, store_entries
 from errorlog.ingest import store_events
 from proxy_project import VERSION
 from relay.close_record import PLATFORM
@@ -82,8 +82,10 @@ def operational_event(name: str, message: str, context: dict[str, Any]) -> dict[
     }
 
 
-def store(items: Sequence[Item], places: Iterable[Place], root: Path) -> int:
+def store(items: Sequence[Item], places: Iterable[Place], root: Path, dropped: Sequence[dict[str, Any]] = ()) -> int:
     """Stores all of `items` and moves `places`, in one transaction. Returns how many rows were set aside.
+
+    `dropped` are entries of requests whose ending was left out over the quota: they are counted, and no more.
 
     Raises:
         Unavailable: nothing was stored.
@@ -96,6 +98,7 @@ def store(items: Sequence[Item], places: Iterable[Place], root: Path) -> int:
                 if item.passing:
                     continue
                 _store_some([_report(item, why, root)], [])
+            _count_some(dropped)
             _move(places)
     except DatabaseError as error:
         raise Unavailable(str(error)) from error
@@ -121,6 +124,23 @@ def _store_some(items: Sequence[Item], refused: list[tuple[Item, str]]) -> None:
     middle = len(items) // 2
     _store_some(items[:middle], refused)
     _store_some(items[middle:], refused)
+
+
+def _count_some(dropped: Sequence[dict[str, Any]]) -> None:
+    """Counts them; one that cannot be counted (a journal may hold anything) is found by halving and left out."""
+    if not dropped:
+        return
+    try:
+        with transaction.atomic():
+            count_dropped(dropped)
+        return
+    except Exception as error:
+        if not is_about_a_row(error):
+            raise
+    if len(dropped) > 1:
+        middle = len(dropped) // 2
+        _count_some(dropped[:middle])
+        _count_some(dropped[middle:])
 
 
 def is_about_a_row(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from django.conf import settings
 SHIPPER = "import django; django.setup(); import threading; from relay.shipper import Shipper; Shipper().run(threading.Event())"
 CLEAN_SHIPPER = (
     "import django; django.setup(); import signal, threading; from relay.shipper import Shipper; stop = threading.Event();"
-    "signal.signal(signal.SIGTERM, lambda *_: stop.set()); Shipper().run(stop)"
+    "signal.signal(signal.SIGTERM, lambda *_: stop.set()); print('listens', flush=True); Shipper().run(stop)"
 )
 # Opens a request, says so, ends every one but each fifth, and says that; small segments, so that it rotates all the time.
 WORKER = """
@@ -77,16 +77,21 @@ class Processes:
 def test_whatever_is_killed_each_request_has_one_ending_and_it_is_the_right_one(gateway: Processes) -> None:
     told = [gateway.data_dir / f"told-{number}" for number in range(3)]
     workers = [gateway.start(WORKER, path) for path in told]
-    for _ in range(3):
+    for turn in range(3):
         shipper = gateway.start(SHIPPER)
-        time.sleep(1.3)
+        while min(path.read_text().count("open") for path in told) < 60 * (turn + 1):
+            time.sleep(0.05)
+        time.sleep(1.0)
         shipper.kill()
         shipper.wait()
-    last = gateway.start(CLEAN_SHIPPER)
+    says = gateway.data_dir / "says"
+    last = gateway.start(CLEAN_SHIPPER, says)
     for worker in workers:
         worker.kill()
         worker.wait()
-    time.sleep(1.0)
+    while not says.read_text():
+        assert last.poll() is None
+        time.sleep(0.05)
     last.send_signal(signal.SIGTERM)
     assert last.wait(60) == 0
     opened: set[str] = set()

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from django.db import OperationalError, connection
 
-from auditlog.models import AuditEntry
+from auditlog.models import AuditEntry, HourlyCount, RecordingState
 from errorlog.models import ErrorEvent
 from relay import journal, recorder
 from relay.models import JournalCheckpoint
@@ -210,12 +210,28 @@ def test_a_completion_left_out_over_the_quota_is_counted_and_not_taken_for_a_dea
 ) -> None:
     one = worker()
     one.do("__import__('relay.journal').journal.current().__setattr__('quota', 1)")
-    one.do("ended(record=opened())")
+    one.do("ended(record=opened(provider='one'))")
+    one.do("ended(record=opened(provider='one', drill=True))")  # a rehearsal is no figure
     one.kill()
     ship_all(shipper)
-    assert shipper.state.dropped == 1
+    assert shipper.state.dropped == 2
     assert shipper.state.lost == 0
-    assert AuditEntry.objects.filter(outcome="relay-lost").count() == 0
+    assert AuditEntry.objects.count() == 0
+    assert RecordingState.current().dropped == 1
+    assert [(row.provider, row.outcome, row.count) for row in HourlyCount.objects.all()] == [("one", "completed", 1)]
+
+
+def test_a_drop_line_that_is_not_ours_stops_nothing(shipper: Shipper) -> None:
+    ended()
+    target = journal.current()
+    assert target is not None
+    with (target.folder / "000001.jsonl").open("ab") as file:
+        file.write(b'{"t": "drop", "id": "no id of ours", "at": 1e999, "outcome": 5}\n')
+        file.write(b'{"t": "drop", "id": "0199d1f0-0000-7000-8000-000000000001", "at": 1750000000, "outcome": "completed"}\n')
+    ended()
+    ship_all(shipper)
+    assert outcomes() == ["completed", "completed"]
+    assert RecordingState.current().dropped == 1
 
 
 def test_a_database_that_is_locked_delays_rows_and_loses_none(
