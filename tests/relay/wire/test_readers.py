@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from relay.wire.events import Answer, ClientError, Kind
 from relay.wire.registry import DIALECTS
-from relay.wire.sse import SSEScanner
 
 FIELDS = ["id", "type", "error", "choices", "delta", "finish_reason", "usage", "message", "response", "stop_reason", "code"]
 JSON = st.recursive(
@@ -44,13 +43,14 @@ TAGS = list(DIALECTS)
 
 def read(tag: str, stream: bytes) -> tuple[list[Kind], Answer]:
     reader = DIALECTS[tag].reader()
-    return [reader.read(frame).kind for frame in SSEScanner().feed(stream)], reader.answer
+    return [reader.read(frame).kind for frame in DIALECTS[tag].scanner().feed(stream)], reader.answer
 
 
 @pytest.mark.parametrize("tag", TAGS)
 @given(value=JSON)
 def test_no_event_makes_a_reader_raise(tag: str, value: object) -> None:
-    read(tag, b"data: " + orjson.dumps(value) + b"\n\n")
+    data = orjson.dumps(value)
+    read(tag, data + b"\n" if tag == "ollama" else b"data: " + data + b"\n\n")
 
 
 @pytest.mark.parametrize("tag", TAGS)
