@@ -1,7 +1,7 @@
 """The Errors tab: groups, and behind each its events, one at a time.
 
-Only presents, and passes on what a person decides; the rows themselves are read-only. Everything that came from outside
-is escaped, by the templates or by `format_html`.
+Only passes on what a person decides and puts pages together; the rows themselves are read-only. Everything that came from
+outside is escaped, by the templates or by `format_html`.
 """
 
 from __future__ import annotations
@@ -13,56 +13,58 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
 
-from errorlog import clearing, presenting, reading, search
-from errorlog.filters import PeriodFilter, StateFilter, value_filter
+from errorlog import clearing, detail, reading, search
+from errorlog.filters import KindFilter, PeriodFilter, SortFilter, StateFilter, value_filter
+from errorlog.listing import GroupList, reader_of, surroundings
 from errorlog.models import ErrorEvent, ErrorGroup
 
 LIST = "admin:errorlog_errorgroup_changelist"
+
+
+def _for(**time: int) -> Callable[[Any], int]:
+    return lambda groups: groups.mute(until=timezone.now() + timedelta(**time))
+
+
 DECISIONS: dict[str, tuple[str, Callable[[Any], int]]] = {
-    "resolve": ("Resolve", lambda groups: groups.resolve()),
-    "resolve_next": ("Resolve from next version", lambda groups: groups.resolve(next_version=True)),
-    "mute_hour": ("Mute for 1 hour", lambda groups: groups.mute(until=timezone.now() + timedelta(hours=1))),
-    "mute_day": ("Mute for 24 hours", lambda groups: groups.mute(until=timezone.now() + timedelta(days=1))),
-    "mute_hundred": ("Mute until 100 events in an hour", lambda groups: groups.mute(events=100, seconds=3600)),
-    "ignore": ("Ignore", lambda groups: groups.ignore()),
-    "reopen": ("Reopen", lambda groups: groups.reopen()),
+    "resolve": ("Resolved", lambda groups: groups.resolve()),
+    "resolve_next": ("Resolved from the next version", lambda groups: groups.resolve(next_version=True)),
+    "mute_hour": ("Muted for 1 hour", _for(hours=1)),
+    "mute_day": ("Muted for 24 hours", _for(days=1)),
+    "mute_week": ("Muted for 7 days", _for(days=7)),
+    "mute_hundred": ("Muted until 100 events in an hour", lambda groups: groups.mute(events=100, seconds=3600)),
+    "ignore": ("Ignored", lambda groups: groups.ignore()),
+    "reopen": ("Reopened", lambda groups: groups.reopen()),
 }
+MUTES = [
+    ("mute_hour", "for 1 hour"),
+    ("mute_day", "for 24 hours"),
+    ("mute_week", "for 7 days"),
+    ("mute_hundred", "until 100 events in an hour"),
+]
 
-
-def reader_of(request: HttpRequest) -> str:
-    return f"user:{request.user.pk}"
-
-
-class GroupList(ChangeList):
-    """The page's groups, with their figures from a few queries for all of them."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list = list(self.result_list)
-        figures = presenting.figures_of(self.result_list, reader_of(request))
-        for group in self.result_list:
-            group.figures = figures[group.pk]
+COPIES = {
+    "markdown": lambda group, event: (detail.as_markdown(group, event), "text/markdown; charset=utf-8"),
+    "json": lambda group, event: (detail.as_json(event), "application/json"),
+}
 
 
 @admin.register(ErrorGroup)
 class ErrorGroupAdmin(admin.ModelAdmin):
-    list_display = ["group", "fault_shown", "last_24_hours", "count", "keys_hit", "last_seen", "first_seen"]
-    list_display_links = None
+    list_display = ["name"]
     list_filter = [
         StateFilter,
-        ("name", admin.AllValuesFieldListFilter),
-        *(value_filter(name) for name in ("cause", "phase", "fault", "model", "upstream", "credential", "client_key")),
         PeriodFilter,
+        SortFilter,
+        KindFilter,
+        *(value_filter(name) for name in ("cause", "phase", "fault", "model", "upstream", "credential", "client_key")),
     ]
     search_fields = ["name"]  # makes the search box; errorlog.search searches
-    search_help_text = "Words, a request id, and pairs such as cause:eof model:gpt-5 -fault:client"
     show_full_result_count = False
     list_per_page = 50
 
@@ -87,38 +89,20 @@ class ErrorGroupAdmin(admin.ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         ErrorGroup.objects.wake()
-        extra = {
-            "title": "Errors",
-            "unread_events": reading.unread_total(reader_of(request)),
-            "may_delete": self.has_delete_permission(request),
-        }
-        return super().changelist_view(request, {**extra, **(extra_context or {})})
-
-    @admin.display(description="Group", ordering="name")
-    def group(self, group: Any) -> str:
-        figures: presenting.GroupFigures = group.figures
-        return format_html(
-            '<a href="{}"><strong>{}</strong></a> {} {}{}<br>{}',
-            reverse("admin:errorlog_errorgroup_change", args=[group.pk]),
-            group.name,
-            format_html("<code>{}</code>", group.cause) if group.cause else "",
-            format_html_join("", "<em>{}</em> ", ((chip,) for chip in figures.chips)),
-            format_html(" <b>{} unread</b>", figures.unread) if figures.unread else "",
-            " · ".join(figures.where) or group.title.removeprefix(group.name).strip(" ·"),
-        )
-
-    @admin.display(description="Fault", ordering="fault")
-    def fault_shown(self, group: ErrorGroup) -> str:
-        return group.fault or "–"
-
-    @admin.display(description="24 h")
-    def last_24_hours(self, group: Any) -> int:
-        return group.figures.day
+        extra = {"title": "Errors", "mutes": MUTES, **(extra_context or {})}
+        response = super().changelist_view(request, extra)
+        cl = (getattr(response, "context_data", None) or {}).get("cl")
+        if isinstance(cl, GroupList):
+            response.context_data |= surroundings(request, cl) | {  # type: ignore[attr-defined]
+                "may_change": self.has_change_permission(request),
+                "may_delete": self.has_delete_permission(request),
+            }
+        return response
 
     # what a person decides
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = {"mark_read": (_mark_read, "mark_read", "Mark read")}
+        actions: dict[str, Any] = {"read": (_mark_read, "read", "Mark read")}
         if self.has_change_permission(request):
             for name, (shown, _) in DECISIONS.items():
                 actions[name] = (_decide(name), name, shown)
@@ -152,13 +136,15 @@ class ErrorGroupAdmin(admin.ModelAdmin):
         return self._confirm(request, "Delete this group", ErrorGroup.objects.filter(pk=group.pk))
 
     def _confirm(self, request: HttpRequest, title: str, groups: QuerySet[ErrorGroup], action: str = "") -> HttpResponse:
+        count = groups.count()
         context = {
             **self.admin_site.each_context(request),
             "title": title,
             "opts": self.opts,
             "groups": groups[:20],
-            "group_count": groups.count(),
-            "event_count": sum(groups.values_list("count", flat=True)),
+            "group_count": count,
+            "more": count - 20,
+            "event_count": groups.aggregate(total=Sum("count"))["total"] or 0,
             "action": action,
             "selected": list(groups.values_list("pk", flat=True)) if action else [],
         }
@@ -173,24 +159,17 @@ class ErrorGroupAdmin(admin.ModelAdmin):
         if request.method == "POST":
             return self._carry_out(request, group)
         event = self._event(group, request.GET.get("event", ""))
-        older, newer = presenting.neighbours(event) if event else (None, None)
-        tops = presenting.top_values([group.pk], presenting.PROPERTIES)[group.pk]
+        if event is not None and request.GET.get("as") in COPIES:
+            return HttpResponse(*COPIES[request.GET["as"]](group, event))
         context = {
             **self.admin_site.each_context(request),
-            "title": group.title,
+            "title": f"{group.name} {group.cause}".strip(),
             "opts": self.opts,
             "original": group,
             "group": group,
-            "figures": presenting.figures_of([group], reader_of(request))[group.pk],
             "event": event,
-            "older": older,
-            "newer": newer,
-            "context_rows": presenting.context_rows(event) if event else [],
-            "entry": presenting.entry_of(event) if event else None,
-            "markdown": presenting.as_markdown(group, event) if event else "",
-            "json": presenting.as_json(event) if event else "",
-            "tops": [(name, tops[name][:5]) for name in presenting.PROPERTIES if tops[name]],
-            "decisions": [(name, shown) for name, (shown, _) in DECISIONS.items()],
+            **detail.page_of(group, event, reader_of(request)),
+            "mutes": MUTES,
             "may_change": self.has_change_permission(request, group),
             "may_delete": self.has_delete_permission(request, group),
             **(extra_context or {}),
@@ -198,14 +177,14 @@ class ErrorGroupAdmin(admin.ModelAdmin):
         return TemplateResponse(request, "admin/errorlog/errorgroup/change_form.html", context)
 
     def _carry_out(self, request: HttpRequest, group: ErrorGroup) -> HttpResponse:
-        name = request.POST.get("decision", "")
-        if name == "mark_read":
+        name = request.POST.get("action", "")
+        if name == "read":
             reading.mark_groups_read(reader_of(request), [group.pk])
             return HttpResponseRedirect(request.get_full_path())
         if name not in DECISIONS or not self.has_change_permission(request, group):
             raise PermissionDenied
         DECISIONS[name][1](ErrorGroup.objects.filter(pk=group.pk))
-        messages.success(request, f"{DECISIONS[name][0]}: done.")
+        messages.success(request, f"{DECISIONS[name][0]}.")
         return HttpResponseRedirect(request.get_full_path())
 
     def _group(self, request: HttpRequest, object_id: str) -> ErrorGroup:
@@ -230,7 +209,7 @@ class ErrorGroupAdmin(admin.ModelAdmin):
 def _decide(name: str) -> Callable[[Any, HttpRequest, QuerySet[ErrorGroup]], None]:
     def action(model_admin: Any, request: HttpRequest, groups: QuerySet[ErrorGroup]) -> None:
         changed = DECISIONS[name][1](ErrorGroup.objects.filter(pk__in=list(groups.values_list("pk", flat=True))))
-        messages.success(request, f"{DECISIONS[name][0]}: {changed} groups.")
+        messages.success(request, f"{DECISIONS[name][0]}: {changed} group{'' if changed == 1 else 's'}.")
 
     return action
 

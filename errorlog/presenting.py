@@ -1,82 +1,116 @@
-"""What the pages show of groups and events, gathered in a few queries for a whole page. Writes nothing, formats nothing."""
+"""What a row of the list says of a group beside its own columns, gathered in a few queries for a whole page."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from importlib import import_module
-from typing import Any
+from datetime import datetime, timedelta
 
-from django.db import Error as DatabaseError
-from django.db.models import Sum
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
-from errorlog import counting, options, reading
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, TopValue
+from errorlog import counting, panels, reading
+from errorlog.models import ErrorGroup, HourlyCount, TopValue
+from errorlog.periods import DAY, Buckets, Period, total
+from proxy_project.charts import fault_class, sparkline
+from proxy_project.figures import ago, day_and_time, share
 
 NEW_FOR = timedelta(hours=24)
 ESCALATING_LEAST = 10  # events in this and the last hour …
 ESCALATING_TIMES = 4  # … and so many times what two hours of the day before had: escalating
-SECOND_LINE = ("upstream", "model", "phase")
+SECOND_LINE = ("model", "phase")
 PROPERTIES = counting.FIELDS
+NOTHING = SafeString("")
+CHIPS = {"new": "●", "regressed": "↩", "escalating": "↗"}
 
 
 @dataclass(slots=True)
 class GroupFigures:
-    """What the list says of a group beside its own columns."""
+    """One row's figures."""
 
     unread: int = 0
-    day: int = 0
-    chips: list[str] = field(default_factory=list)
-    where: list[str] = field(default_factory=list)  # upstream, model, phase: the most frequent of each
+    count: int = 0  # in the period
+    of: int | None = None  # requests of its upstream in the period, None when that is not known or it is no stream's
+    chips: list[tuple[str, str, str]] = field(default_factory=list)  # class, sign, word
+    trend: SafeString = NOTHING
+    fault: str = "unknown"
+    cause: str = ""  # with the status or the close code
+    model: str = ""
+    more_models: int = 0
+    phase: str = ""
+    extra: str = ""
+    seen: str = ""
+    since: str = ""
+
+    @property
+    def rate(self) -> str:
+        return share(self.count, self.of) if self.of else ""
 
 
-def figures_of(groups: Sequence[ErrorGroup], reader: str) -> dict[int, GroupFigures]:
-    """The figures of a page of groups."""
-    keys = [group.pk for group in groups]
-    result = {key: GroupFigures() for key in keys}
-    for key, unread in reading.unread_by(reader, keys).items():
-        result[key].unread = unread.events
-    hours = _hours(keys)
-    tops = top_values(keys, SECOND_LINE)
+def figures_of(
+    groups: Sequence[ErrorGroup], reader: str, period: Period = DAY, requests: Mapping[str, int] | None = None
+) -> dict[int, GroupFigures]:
+    """The figures of a page of groups; `requests` by upstream are the denominators of the rates."""
     now = timezone.now()
+    keys = [group.pk for group in groups]
+    unread = reading.unread_by(reader, keys)
+    counts = HourlyCount.objects.filter(group__in=keys)
+    day = DAY.buckets_of(counts, "group", now)
+    bars = day if period.drawn == DAY.drawn else period.buckets_of(counts, "group", now)
+    tops = top_values(keys, SECOND_LINE)
+    result = {}
     for group in groups:
-        figures = result[group.pk]
-        figures.day = sum(hours[group.pk].values())
-        figures.chips = list(_chips(group, hours[group.pk], now))
-        figures.where = [_most(tops[group.pk][name]) for name in SECOND_LINE if tops[group.pk][name]]
+        drawn = bars.get(group.pk, [Counter() for _ in range(period.drawn // period.step)])
+        result[group.pk] = figures = GroupFigures(
+            unread=unread[group.pk].events if group.pk in unread else 0,
+            count=total(drawn[-period.hours :] if period.step == 1 else drawn),
+            of=(requests or {}).get(group.upstream) if group.upstream else None,
+            chips=[(state, CHIPS.get(state, ""), state.upper()) for state in _states(group, day.get(group.pk, []), now)],
+            fault=fault_class(group.fault),
+            cause=cause_of(group),
+            extra=_extra(group),
+            seen=ago(group.last_seen, now),
+            since=day_and_time(group.first_seen, now),
+        )
+        figures.trend = sparkline(drawn, f"{total(drawn):,} in {_words(period)}, by bars of {period.step} h")
+        if models := tops[group.pk]["model"]:
+            figures.model, figures.more_models = models[0][0], len(models) - 1
+        if phases := tops[group.pk]["phase"]:
+            figures.phase = phases[0][0]
     return result
 
 
-def _hours(keys: Iterable[int]) -> dict[int, dict[int, int]]:
-    """Events of the last 24 hours, by group and by how many hours ago."""
-    edge = counting.start_of_hour(timezone.now())
-    rows = HourlyCount.objects.filter(group__in=keys, hour__gt=edge - NEW_FOR).values_list("group", "hour")
-    result: dict[int, dict[int, int]] = defaultdict(dict)
-    for group, hour, count in rows.annotate(total=Sum("count")).order_by():
-        result[group][int((edge - hour).total_seconds() // 3600)] = count
-    return result
+def _words(period: Period) -> str:
+    return period.words if period.hours == period.drawn else DAY.words
 
 
-def _chips(group: ErrorGroup, hours: Mapping[int, int], now: Any) -> Iterable[str]:
+def cause_of(group: ErrorGroup) -> str:
+    """The cause with the upstream's status or close code, where that says more than that it was fine."""
+    code = group.parts[3] if len(group.parts) > 3 else ""
+    return f"{group.cause} {code}" if group.cause and code not in ("", "200") else group.cause
+
+
+def _extra(group: ErrorGroup) -> str:
+    """Where an exception came from, or whether the client had something of the answer."""
+    if not group.cause:
+        place = " · ".join(part for part in group.parts[1:] if part)
+        return place or {"renderer": "reported by a browser", "external": "reported from outside"}.get(group.source, "")
+    last = group.parts[-1] if group.parts else ""
+    return last.replace("first byte", "the first byte")
+
+
+def _states(group: ErrorGroup, hours: Buckets, now: datetime) -> Iterable[str]:
     if group.regressed:
-        yield "REGRESSED"
-    elif group.first_seen >= now - NEW_FOR:
-        yield "NEW"
-    latest = hours.get(0, 0) + hours.get(1, 0)
-    before = sum(hours.values()) - latest
+        yield "regressed"
+    elif group.first_seen >= now - NEW_FOR and group.status == ErrorGroup.Status.UNRESOLVED:
+        yield "new"
+    latest = total(hours[-2:])
+    before = total(hours[:-2])
     if latest >= ESCALATING_LEAST and group.first_seen < now - timedelta(hours=3) and latest > ESCALATING_TIMES * before / 11:
-        yield "ESCALATING"
+        yield "escalating"
     if group.status != ErrorGroup.Status.UNRESOLVED:
         yield group.status
-
-
-def _most(values: Sequence[tuple[str, int]]) -> str:
-    more = len(values) - 1
-    return values[0][0] + (f" and {more} more" if more else "")
 
 
 def top_values(keys: Iterable[int], names: Sequence[str]) -> dict[int, dict[str, list[tuple[str, int]]]]:
@@ -88,52 +122,95 @@ def top_values(keys: Iterable[int], names: Sequence[str]) -> dict[int, dict[str,
     return result
 
 
-def neighbours(event: ErrorEvent) -> tuple[int | None, int | None]:
-    """The sequences of the older and the newer event of the same group."""
-    mine = ErrorEvent.objects.filter(group=event.group_id)
-    older = mine.filter(sequence__lt=event.sequence).order_by("-sequence").values_list("sequence", flat=True).first()
-    newer = mine.filter(sequence__gt=event.sequence).order_by("sequence").values_list("sequence", flat=True).first()
-    return older, newer
+# the head of the page
 
 
-def context_rows(event: ErrorEvent) -> list[tuple[str, str]]:
-    """The context as a table: names and texts, what is nested as JSON."""
-    return [(str(name), _text(value)) for name, value in event.context.items()]
+@dataclass(slots=True)
+class Kind:
+    """A tile: one name, or what is no stream's ending, together."""
+
+    name: str
+    value: str  # what the filter is set to
+    lines: tuple[str, str]
+    count: int
+    rate: str
+    trend: SafeString
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, indent=2 if isinstance(value, dict | list) else None)
+@dataclass(slots=True)
+class Head:
+    """What the list says before any group: how many, whose fault, of which kinds."""
+
+    endings: int
+    others: int
+    requests: int | None
+    faults: dict[str, int]
+    kinds: list[Kind]
+
+    @property
+    def rate(self) -> str:
+        return share(self.endings, self.requests) if self.requests else ""
+
+    @property
+    def events(self) -> int:
+        return self.endings + self.others
 
 
-def as_markdown(group: ErrorGroup, event: ErrorEvent) -> str:
-    """The event to paste into a ticket."""
-    rows = [("time", event.time.isoformat()), ("request", event.request_id), ("version", event.version), *context_rows(event)]
-    table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows if text)
-    stack = f"\n```\n{event.stack.replace('```', '` ` `')}\n```\n" if event.stack else ""
-    since = f"{group.count} events since {group.first_seen:%Y-%m-%d}"
-    return f"## {group.title}\n{event.message}\n\n| | |\n| --- | --- |\n{table}\n{stack}\n{since}\n"
+OTHER_KINDS = "-"  # the filter's value for everything that is no stream's ending
+TILES = 8
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+def head_of(period: Period, requests: Mapping[str, int] | None) -> Head:
+    """The roll-up by kind and by fault over a period, whatever the groups' states."""
+    now = timezone.now()
+    known = requests if requests is not None else panels.ask("requests_by_upstream", period.since(now))
+    whole = sum(known.values()) if known is not None else None
+    endings, others = HourlyCount.objects.exclude(group__cause=""), HourlyCount.objects.filter(group__cause="")
+    of_names = period.buckets_of(endings, "group__name", now)
+    of_others = period.buckets_of(others, "group__name", now)
+    counted = {name: _within(bars, period) for name, bars in {**of_names, **of_others}.items()}
+    faults: Counter[str] = Counter()
+    for bars in (*of_names.values(), *of_others.values()):
+        for bar in bars[-period.hours :] if period.step == 1 else bars:
+            for fault, count in bar.items():
+                faults[fault_class(fault)] += count
+    order = sorted((name for name in of_names if counted[name]), key=lambda name: (-counted[name], name))
+    kinds = [_kind(name, name, of_names[name], period, whole) for name in order]
+    rest = sorted((name for name in of_others if counted[name]), key=lambda name: (-counted[name], name))
+    if len(kinds) + len(rest) <= TILES:
+        kinds += [_kind(name, name, of_others[name], period, None) for name in rest]
+    else:
+        merged = [sum(bars, Counter()) for bars in zip(*(of_others[name] for name in rest), strict=True)]
+        kinds = [*kinds[: TILES - 1], _kind("Exceptions and reports", OTHER_KINDS, merged, period, None)]
+    return Head(
+        endings=sum(counted[name] for name in of_names),
+        others=sum(counted[name] for name in of_others),
+        requests=whole,
+        faults={fault: faults[fault] for fault in ("upstream", "relay", "operator", "unknown", "client")},
+        kinds=kinds,
+    )
 
 
-def as_json(event: ErrorEvent) -> str:
-    """The event as it is kept."""
-    names = ("name", "message", "stack", "source", "version", "platform", "request_id", "context")
-    whole = {"id": str(event.id), "time": event.time.isoformat(), **{name: getattr(event, name) for name in names}}
-    return json.dumps(whole, ensure_ascii=False, indent=2)
+def _within(bars: Buckets, period: Period) -> int:
+    return total(bars[-period.hours :] if period.step == 1 else bars)
 
 
-def entry_of(event: ErrorEvent) -> dict[str, Any] | None:
-    """The audit entry of the same request, from the module that the project names; None when that cannot tell."""
-    name = options.panels()
-    if not name or not event.request_id:
-        return None
-    try:
-        panel = getattr(import_module(name), "entry_of_error", None)
-        return panel(event.request_id) if panel else None
-    except (ImportError, DatabaseError):
-        return None
+def _kind(name: str, value: str, bars: Buckets, period: Period, requests: int | None) -> Kind:
+    count = _within(bars, period)
+    return Kind(
+        name,
+        value,
+        _two_lines(name),
+        count,
+        share(count, requests) if requests else "",
+        sparkline(bars, f"{name}: {count:,} in {period.words}", height=26, fluid=True),
+    )
+
+
+def _two_lines(name: str) -> tuple[str, str]:
+    """`StreamUpstreamPrematureClose` in two lines of about the same length, broken before a capital or at a blank."""
+    breaks = [
+        index for index in range(1, len(name)) if name[index] == " " or (name[index].isupper() and name[index - 1].islower())
+    ]
+    at = min(breaks, key=lambda index: abs(index - len(name) / 2), default=len(name))
+    return name[:at], name[at:].lstrip()

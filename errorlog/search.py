@@ -1,14 +1,14 @@
 """The search of the Errors tab and of the API: words, and `field:value` pairs, into a filter of groups.
 
 `model:gpt-5 cause:eof -fault:client timeout` finds groups that have gpt-5 among their models and eof among their causes,
-are not the client's fault, and hold "timeout" in a name, title, message or request id. A minus excludes. A pair whose
-field is not known is plain text, so that a pasted message finds what it came from.
+are not the client's fault, and hold "timeout" in a name, title, message or request id. A minus excludes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -20,17 +20,35 @@ ALIASES = {"provider": "upstream", "key": "client_key", "kind": "name"}
 _TERM = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z_]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>\S+))')
 
 
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One word or pair of a search; `field` is empty for plain text."""
+
+    field: str
+    value: str
+    excludes: bool
+
+
+def terms(text: str) -> Iterator[tuple[Term, str]]:
+    """The terms of a search, each with what the search would be without it."""
+    text = text[:1000]
+    for found in _TERM.finditer(text):
+        given = (found["field"] or "").lower()
+        field = ALIASES.get(given, given)
+        value = found["plain"] if found["quoted"] is None else found["quoted"]
+        if field not in (*COLUMNS, *VALUES):
+            # a pair whose field is not known is text, so that a pasted message finds what it came from
+            value = found[0][len(found["minus"]) :].strip('"') if found["field"] else value
+            field = ""
+        rest = " ".join((text[: found.start()] + text[found.end() :]).split())
+        yield Term(field, value, bool(found["minus"])), rest
+
+
 def search(groups: QuerySet[ErrorGroup], text: str) -> QuerySet[ErrorGroup]:
     """The groups that `text` finds."""
-    for term in _TERM.finditer(text[:1000]):
-        field = ALIASES.get(term["field"] or "", term["field"] or "")
-        value = term["plain"] if term["quoted"] is None else term["quoted"]
-        if not field or field not in (*COLUMNS, *VALUES):
-            value = term[0][len(term["minus"]) :].strip('"') if term["field"] else value
-            condition = _plain(value)
-        else:
-            condition = having(field, value)
-        groups = groups.exclude(condition) if term["minus"] else groups.filter(condition)
+    for term, _ in terms(text):
+        condition = having(term.field, term.value) if term.field else _plain(term.value)
+        groups = groups.exclude(condition) if term.excludes else groups.filter(condition)
     return groups
 
 

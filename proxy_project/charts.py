@@ -116,6 +116,7 @@ def differs(here: float, there: float, fault: str, label: str) -> SafeString:
 # days
 
 TOP, BOTTOM = 28, 122
+LABEL_ROOM = 12.0  # %; a version nearer to the next one has its line alone
 
 
 def days(columns: Sequence[tuple[str, Counts]], versions: Sequence[tuple[str, float]], label: str) -> SafeString:
@@ -142,7 +143,11 @@ def days(columns: Sequence[tuple[str, Counts]], versions: Sequence[tuple[str, fl
         if scale * share == int(scale * share):
             tick = f"{scale * share:,.0f}"
             shapes.append(format_html('<text class="tl-tick tl-halo" x="0" y="{}">{}</text>', y - 4, tick))
-    shapes += [_version(name, at * step) for name, at in versions]
+    labelled = 1000.0
+    for name, at in reversed(versions):
+        room = labelled - at * step >= LABEL_ROOM
+        shapes.append(_version(name if room else "", at * step))
+        labelled = at * step if room else labelled
     return format_html(
         '<svg class="ep-days" width="100%" height="146" role="img" aria-label="{}">{}</svg>',
         label,

@@ -219,7 +219,8 @@ def _client_lane(evidence: Mapping[str, Any], ended: float, outcome: str) -> lis
     shapes += _heartbeats(evidence, ended)
     if told and last is not None:
         beat = number(mapping(evidence.get("heartbeats")).get("last")) or 0.0
-        room = last > 0.3 * ended and not last - 0.4 * ended < beat < last
+        before = max(beat if beat < last else 0.0, min(at.get("last_upstream_byte", 0.0), last) if first is not None else 0.0)
+        room = last - before > 0.4 * ended  # else its words would lie on what was written before
         shapes.append(_told(last, ended, f"answered with {status:.0f}" if status >= 400 else "error event", room))
     return shapes
 

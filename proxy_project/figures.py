@@ -6,6 +6,7 @@ Evidence comes from a journal and may have been redacted or cut, so every field 
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
 
 
@@ -58,3 +59,25 @@ def share(part: float, whole: float) -> str:
     if percent < 0.995:
         return f"{percent:.2f} %"
     return f"{percent:.1f} %" if percent < 9.95 else f"{percent:.0f} %"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago: `just now`, `2 min ago`, `4 h ago`, `3 days ago`."""
+    seconds = (now - moment).total_seconds()
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 86_400:
+        return f"{seconds // 3600:.0f} h ago"
+    days = int(seconds // 86_400)
+    return "1 day ago" if days == 1 else f"{days:,} days ago"
+
+
+def day_and_time(moment: datetime, now: datetime) -> str:
+    """`today, 10:31`, `yesterday, 16:20`, `3 Nov, 09:14`, `3 Nov 2025`. Both in the zone that is shown."""
+    days = (now.date() - moment.date()).days
+    if days in (0, 1):
+        return f"{('today', 'yesterday')[days]}, {moment:%H:%M}"
+    day = f"{moment.day} {moment:%b}"
+    return f"{day}, {moment:%H:%M}" if moment.year == now.year else f"{day} {moment.year}"

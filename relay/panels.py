@@ -7,17 +7,21 @@ a page lacks a panel rather than failing.
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db.models import Sum
 from django.urls import reverse
 
-from auditlog.models import AuditEntry
+from auditlog.models import AuditEntry, HourlyCount
 from errorlog.models import ErrorEvent
 from relay import journal
 from relay.close_record import NO_REQUEST
 from relay.models import JournalCheckpoint
 from relay.shipper.segments import JournalReader, Position, journals
+
+SAMPLE = 500  # entries that are looked at for a comparison
 
 
 def error_of_entry(request_id: str) -> dict[str, Any] | None:
@@ -37,6 +41,25 @@ def entry_of_error(request_id: str) -> dict[str, Any] | None:
         return None
     address = reverse("admin:auditlog_auditentry_change", args=[entry.pk])
     return {"id": str(entry.pk), "outcome": entry.outcome, "cause": entry.cause, "url": address}
+
+
+def requests_by_upstream(since: datetime) -> dict[str, int]:
+    """Requests of clients that ended since then, by upstream ("" where none was asked): what a rate is a rate of."""
+    rows = HourlyCount.objects.filter(hour__gte=since).values_list("provider").annotate(total=Sum("count"))
+    return dict(rows.order_by())
+
+
+def completed_sample(upstream: str, since: datetime) -> list[dict[str, Any]]:
+    """Completed streams of an upstream since then, the newest few hundred of them: what a broken one is compared with."""
+    entries = AuditEntry.objects.filter(provider=upstream, direction="ingress", drill=False, time__gte=since)
+    columns = ("outcome", "model", "credential", "client_key", "tag", "evidence")
+    rows = entries.order_by("-time", "-id").values(*columns)[:SAMPLE]
+    return [row | {"evidence": row["evidence"] or {}} for row in rows if row["outcome"] == "completed"]
+
+
+def newest_ending() -> datetime | None:
+    """When the last request ended that was recorded: how fresh what the pages show is."""
+    return AuditEntry.objects.filter(outcome__isnull=False).order_by("-time", "-id").values_list("time", flat=True).first()
 
 
 def journal_lag() -> float | None:

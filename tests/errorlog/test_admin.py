@@ -53,27 +53,28 @@ def test_the_list_shows_what_breaks_how_often_and_whose_fault(admin: Client, eve
     context = {"fault": "upstream", "cause": "eof", "model": "gpt-5", "provider": "openai", "phase": "streaming"}
     store_events([event(context=context), event(context={**context, "model": "gpt-6"})])
     text = page(admin)
-    for word in ("StreamUpstreamPrematureClose", "eof", "openai · gpt-5 and 1 more · streaming", "upstream", "NEW", "2 unread"):
+    for word in ("StreamUpstreamPrematureClose", "eof", "openai", "and 1 more", "streaming", "fault upstream", "NEW", "2 unread"):
         assert word in text, word
+    assert "after the first byte" in text
 
 
 def test_the_list_shows_unresolved_groups_and_a_search_looks_everywhere(admin: Client, event: Build) -> None:
     store_events([event(fingerprint=["a"], name="OneThing"), event(fingerprint=["b"], name="OtherThing", request_id="req_zz")])
     ErrorGroup.objects.filter(name="OtherThing").resolve()
-    assert "<strong>OneThing" in page(admin) and "<strong>OtherThing" not in page(admin)
-    assert "<strong>OtherThing" in page(admin, state="resolved")
+    assert 'change/">OneThing' in page(admin) and 'change/">OtherThing' not in page(admin)
+    assert 'change/">OtherThing' in page(admin, state="resolved")
     for query in ("OtherThing", "req_zz", "name:OtherThing"):
         text = page(admin, q=query)
-        assert "<strong>OtherThing" in text and "<strong>OneThing" not in text, query
+        assert 'change/">OtherThing' in text and 'change/">OneThing' not in text, query
 
 
 def test_the_list_is_filtered_by_what_groups_hit(admin: Client, event: Build) -> None:
     for model in ("gpt-5", "claude"):
         store_events([event(fingerprint=[model], name=f"Of-{model}", context={"model": model, "client_key": "k"})])
     text = page(admin, model="claude")
-    assert "<strong>Of-claude" in text and "<strong>Of-gpt-5" not in text
-    assert "<strong>Of-" not in page(admin, model="unheard-of")
-    assert "<strong>Of-claude" in page(admin, period="24h")
+    assert 'change/">Of-claude' in text and 'change/">Of-gpt-5' not in text
+    assert 'change/">Of-' not in page(admin, model="unheard-of")
+    assert 'change/">Of-claude' in page(admin, period="24h")
 
 
 def test_a_list_of_many_groups_costs_no_more_queries_than_of_few(admin: Client, event: Build) -> None:
@@ -107,7 +108,7 @@ def test_the_detail_opens_on_the_latest_event_and_leads_to_the_others(admin: Cli
         assert word in text, word
     text = page(admin, detail(group), event=str(middle.sequence))
     assert "message 1" in text and "message 2" not in text
-    assert text.count("?event=") == 2
+    assert 'rel="prev"' in text and 'rel="next"' in text
 
 
 def test_an_event_leads_to_the_audit_entry_of_its_request(admin: Client, event: Build, entry: Build) -> None:
@@ -125,7 +126,9 @@ def test_an_event_leads_to_the_audit_entry_of_its_request(admin: Client, event: 
 def test_without_panels_the_page_lacks_the_link_alone(admin: Client, event: Build, settings: Any, panels: str | None) -> None:
     settings.ERRORLOG = {**settings.ERRORLOG, "PANELS": panels}
     store_events([event()])
-    assert "Request <code>req_1</code>" in page(admin, detail(ErrorGroup.objects.get()))
+    text = page(admin, detail(ErrorGroup.objects.get()))
+    assert "Fault: upstream." in text and "Audit entry" not in text
+    assert "1 group" in page(admin)
 
 
 def test_text_from_outside_is_escaped_everywhere(admin: Client, event: Build) -> None:
@@ -136,7 +139,7 @@ def test_text_from_outside_is_escaped_everywhere(admin: Client, event: Build) ->
     key = str(group.pk)
     addresses = [LIST, f"{LIST}?q={HOSTILE}", f"{LIST}?model={HOSTILE}", detail(group), f"{LIST}{key}/delete/", f"{LIST}clear/"]
     texts = [page(admin, address) for address in addresses]
-    chosen = {"action": "delete_groups", "_selected_action": [key]}
+    chosen = {"index": "0", "action": "delete_groups", "_selected_action": [key]}
     texts.append(admin.post(LIST, chosen).content.decode())
     for text in texts:
         assert HOSTILE not in text
@@ -159,11 +162,11 @@ def test_a_decision_is_taken_on_the_detail_or_for_many_in_the_list(
 ) -> None:
     store_events([event(fingerprint=[str(index)]) for index in range(3)])
     first, second, third = ErrorGroup.objects.order_by("pk")
-    assert admin.post(detail(first), {"decision": decision}).status_code == 302
-    admin.post(LIST, {"action": decision, "_selected_action": [second.pk]})
+    assert admin.post(detail(first), {"action": decision}).status_code == 302
+    admin.post(LIST, {"index": "0", "action": decision, "_selected_action": [second.pk]})
     statuses = list(ErrorGroup.objects.order_by("pk").values_list("status", flat=True))
     assert statuses == [status, status, "unresolved"]
-    admin.post(detail(first), {"decision": "reopen"})
+    admin.post(detail(first), {"action": "reopen"})
     assert ErrorGroup.objects.get(pk=first.pk).status == "unresolved"
     assert third.status == "unresolved"
 
@@ -175,8 +178,8 @@ def test_one_group_and_all_can_be_marked_read(admin: Client, event: Build) -> No
     page(admin)
     page(admin, detail(first))
     assert reading.unread_total(reader) == 3  # looking is not reading
-    admin.post(detail(first), {"decision": "mark_read"})
-    admin.post(LIST, {"action": "mark_read", "_selected_action": [second.pk]})
+    admin.post(detail(first), {"action": "read"})
+    admin.post(LIST, {"index": "0", "action": "read", "_selected_action": [second.pk]})
     assert reading.unread_total(reader) == 1
     admin.post(f"{LIST}seen/")
     assert reading.unread_total(reader) == 0
@@ -186,9 +189,9 @@ def test_deleting_asks_first(admin: Client, event: Build) -> None:
     store_events([event(fingerprint=[str(index)]) for index in range(4)])
     first, second, third, fourth = ErrorGroup.objects.order_by("pk")
     assert "will be deleted" in page(admin, f"{LIST}{first.pk}/delete/")
-    chosen = {"action": "delete_groups", "_selected_action": [second.pk, third.pk]}
+    chosen = {"index": "0", "action": "delete_groups", "_selected_action": [second.pk, third.pk]}
     asked = admin.post(LIST, chosen)
-    assert b"2 groups with 2 events will be deleted" in asked.content
+    assert b"<b>2</b> groups with <b>2</b> events will be deleted" in asked.content
     assert ErrorGroup.objects.count() == 4
     admin.post(f"{LIST}{first.pk}/delete/")
     admin.post(f"{LIST}?state=all", {**chosen, "confirmed": "yes"})
@@ -202,10 +205,10 @@ def test_who_may_only_look_changes_nothing(viewer: Client, event: Build) -> None
     store_events([event()])
     group = ErrorGroup.objects.get()
     assert "Resolve" not in page(viewer, detail(group))
-    assert viewer.post(detail(group), {"decision": "resolve"}).status_code == 403
-    assert viewer.post(detail(group), {"decision": "mark_read"}).status_code == 302
-    viewer.post(LIST, {"action": "resolve", "_selected_action": [group.pk]})
-    viewer.post(LIST, {"action": "delete_groups", "_selected_action": [group.pk], "confirmed": "yes"})
+    assert viewer.post(detail(group), {"action": "resolve"}).status_code == 403
+    assert viewer.post(detail(group), {"action": "read"}).status_code == 302
+    viewer.post(LIST, {"index": "0", "action": "resolve", "_selected_action": [group.pk]})
+    viewer.post(LIST, {"index": "0", "action": "delete_groups", "_selected_action": [group.pk], "confirmed": "yes"})
     for address in (f"{LIST}clear/", f"{LIST}{group.pk}/delete/"):
         assert viewer.post(address).status_code == 403
     assert ErrorGroup.objects.get().status == "unresolved"
@@ -226,8 +229,3 @@ def test_a_group_that_is_not_there_is_404(admin: Client, address: str) -> None:
 def test_an_event_that_is_not_there_is_404_or_the_latest(admin: Client, event: Build, asked: str) -> None:
     store_events([event()])
     assert admin.get(detail(ErrorGroup.objects.get()), {"event": asked}).status_code in (200, 404)
-
-
-def test_an_empty_list_says_that_nothing_is_wrong(admin: Client) -> None:
-    assert "recording is on" in page(admin)
-    assert "no filter at all" in page(admin, q="nothing")

@@ -1,10 +1,13 @@
 """What crosses the logs: links between the two records of one request, and how far behind the rows are."""
 
 import time
+from datetime import timedelta
 
 import orjson
 import pytest
+from django.utils import timezone
 
+from auditlog.models import AuditEntry
 from relay import journal, panels
 from relay.shipper import Shipper
 from relay.shipper.segments import journals
@@ -64,3 +67,26 @@ def test_what_this_process_left_out_is_shown() -> None:
     before = panels.journal_dropped()
     ended()
     assert panels.journal_dropped() == before + 1
+
+
+def test_requests_are_counted_by_upstream_without_counting_entries() -> None:
+    for _ in range(3):
+        ended()
+    shipped()
+    AuditEntry.objects.all().delete()
+    hour = timezone.now() - timedelta(hours=1)
+    (counted,) = panels.requests_by_upstream(hour).values()
+    assert counted == 3
+    assert panels.requests_by_upstream(timezone.now() + timedelta(hours=1)) == {}
+
+
+def test_a_comparison_has_completed_streams_of_one_upstream() -> None:
+    ended(provider="openai")
+    ended(PREMATURE, provider="openai")
+    shipped()
+    long_ago = timezone.now() - timedelta(days=9000)
+    (stream,) = panels.completed_sample("openai", long_ago)
+    assert stream["outcome"] == "completed" and stream["evidence"]["upstream_status"] == 200
+    assert panels.completed_sample("another", long_ago) == []
+    assert panels.completed_sample("openai", timezone.now() + timedelta(days=9000)) == []
+    assert panels.newest_ending() == AuditEntry.objects.order_by("-time").first().time  # type: ignore[union-attr]

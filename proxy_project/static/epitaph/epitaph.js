@@ -101,7 +101,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-ep]");
     if (button?.dataset.ep === "palette") openPalette();
-    if (button?.dataset.ep.startsWith("copy")) copy(button);
+    if (button?.dataset.ep.startsWith("copy")) { if (button.href) event.preventDefault(); copy(button); }   /* without the script a link shows the text */
     $$("details[name^=ep-][open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
   });
   document.addEventListener("keydown", (event) => {
