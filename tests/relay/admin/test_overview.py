@@ -186,7 +186,7 @@ def test_hostile_names_are_text(admin_client: Client) -> None:
         provider=hostile,
         model=hostile,
         outcome=hostile,
-        fault=hostile,
+        fault="<b>",
         count=1,
     )
     AuditEntry.objects.create(id=new_record_id(), request_id="req_1", time=now, provider=hostile)
