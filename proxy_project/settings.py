@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "auditlog",
 ]
 MIDDLEWARE = [
+    "proxy_project.behind_proxy.BehindProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -122,6 +123,8 @@ STATICFILES_DIRS = [BASE_DIR / "proxy_project" / "static"]
 WHITENOISE_USE_FINDERS = True  # the files are read where they lie; nothing is collected
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # BehindProxyMiddleware leaves it from trusted proxies alone
+SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 31_536_000, 0, 1 << 31)  # sent over TLS only
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -139,6 +142,9 @@ CONTENT_SECURITY_POLICY = {
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "proxy_project.behind_proxy.client_address"
+AXES_LOCKOUT_TEMPLATE = "admin/epitaph/locked_out.html"
+AXES_RESET_ON_SUCCESS = True
 
 # The two log apps know nothing of the gateway: what they need of it is named here by dotted path.
 ERRORLOG = {

@@ -23,7 +23,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connection, transaction
 
 from proxy_project import environment as env
-from relay import config, first_upstreams, validation
+from relay import config, first_upstreams, roles, validation
 from relay.config import Configuration
 from relay.models import ClientKey
 
@@ -111,6 +111,7 @@ def _secret(variable: str) -> str:
 
 def _create(wishes: Wishes, demo_port: int | None) -> Prepared:
     """All rows, in the caller's transaction."""
+    roles.settle()
     config.apply(wishes.configuration)
     for provider in wishes.providers:
         first_upstreams.create_missing(provider, env.text(provider.variable))

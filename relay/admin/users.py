@@ -1,10 +1,12 @@
 """Users: Django's own pages, where the two dates are read, not written."""
 
+from axes.models import AccessFailureLog
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
 
 admin.site.unregister(User)
+admin.site.unregister(AccessFailureLog)  # a table that axes fills only where AXES_ENABLE_ACCESS_FAILURE_LOG is set
 
 
 @admin.register(User)

@@ -1,0 +1,49 @@
+"""What strangers meet, and what the policy allows, over real sockets."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.looking import look
+from tests.faults.conftest import Gateway
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin/", "/admin/errorlog/errorgroup/", "/admin/auditlog/auditentry/", "/admin/relay/clientkey/"]
+)
+def test_a_stranger_is_sent_to_the_login_and_back(stranger: Page, path: str) -> None:
+    stranger.goto(path)
+    assert "/admin/login/" in stranger.url
+    assert stranger.locator("[name=next]").input_value() == path
+
+
+def test_the_management_api_explains_itself_under_the_policy(page: Page) -> None:
+    page.goto("/api/docs")
+    expect(page.locator("#operations-Errors-errorlog_api_groups, [id^=operations-Errors]").first).to_be_visible()
+
+
+def test_behind_tls_the_server_says_so(gateway: Gateway) -> None:
+    answer = httpx.get(gateway.url + "/admin/login/", headers={"x-forwarded-proto": "https"})
+    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    assert "secure" in answer.headers["set-cookie"].lower()
+    plain = httpx.get(gateway.url + "/admin/login/")
+    assert "strict-transport-security" not in plain.headers
+
+
+def test_too_many_attempts_are_told_so(browser: Browser, gateway: Gateway) -> None:
+    context = browser.new_context(base_url=gateway.url)
+    page = context.new_page()
+    for _ in range(11):
+        page.goto("/admin/login/")
+        if page.locator("#id_username").count() == 0:
+            break
+        page.fill("#id_username", "mallory")
+        page.fill("#id_password", "guess")
+        page.click("[type=submit]")
+        if page.get_by_role("heading", name="Too many attempts").count():
+            break
+    expect(page.get_by_role("heading", name="Too many attempts")).to_be_visible()
+    look(page, "locked-out")
+    context.close()
