@@ -23,6 +23,7 @@ LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"
 HOST, PORT = env.address()
 WORKERS = env.workers()
 DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30, 0, 86400)
+REQUEST_TIMEOUT = env.number("REQUEST_TIMEOUT", 60, 1, 86_400)  # seconds without a byte of a request's body
 MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 64 * 1024 * 1024, 1024, 1 << 40)
 TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
 CORS_ORIGINS = env.words("CORS_ORIGINS")

@@ -101,6 +101,7 @@ class Exchange:
         self.loop = asyncio.get_running_loop()
         self.received = self.loop.time()
         self.received_at = time.time()
+        self.last_request_byte = self.received
         self.record_id = recorder.new_record_id()
         self.request_id = f"req_{self.record_id.replace('-', '')}"
         self.task = asyncio.current_task()
@@ -125,6 +126,8 @@ class Exchange:
         self.upstream: Any = None  # relay.routing.UpstreamSpec of the current attempt
         self.place: Any = None  # relay.balancing.Place, left at the end
         self.attempts: list[Attempt] = []
+        self.sending: dict[str, Any] = {}  # of the current attempt; its `connection` tells how far it has come
+        self.opaque = False  # a neighbouring path, whose answer is no stream of a protocol that we know
         self.answer: Answer | None = None
         self.routed: float | None = None
         self.upstream_headers: float | None = None
@@ -205,8 +208,22 @@ class Exchange:
         self.last_events.clear()
         attempt = Attempt(upstream.name, credential.label, credential.id, now)
         self.attempts.append(attempt)
+        self.sending = {}
         self.phase = Phase.CONNECTING
         return attempt
+
+    def asked_at(self) -> float | None:
+        """When the upstream had been asked, as far as it could be; None while the connection is still being made."""
+        facts = self.sending.get("connection")
+        if facts is None:
+            return None
+        if facts.request_sent is not None:
+            if self.phase is Phase.CONNECTING:
+                self.phase = Phase.WAITING
+            return facts.request_sent  # type: ignore[no-any-return]
+        if facts.connected is not None:  # a long request may be stuck on its way
+            return facts.connected  # type: ignore[no-any-return]
+        return self.attempts[-1].started if facts.reused else None
 
     def begin_read(self) -> None:
         """The upstream is waited for; called before each read."""

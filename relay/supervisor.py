@@ -7,7 +7,6 @@ noted here; what it means is decided in relay.ending alone.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,7 +29,7 @@ from relay.wire.events import Answer, BadField, ClientError, Kind, MalformedBody
 from relay.wire.passage import Passage
 from relay.wire.question import Question
 from relay.wire.registry import SSE_TYPE, Dialect
-from relay.wire.sse import BOM, Frame, OversizedEvent
+from relay.wire.sse import Frame, OversizedEvent
 
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 TRANSLATED_HEADERS = ((b"content-type", b"application/json"), (b"user-agent", b"epitaph"))
@@ -41,7 +40,7 @@ ERROR_BODY_LIMIT, ERROR_BODY_SECONDS = 256 * 1024, 5.0
 LAST_ATTEMPT_AFTER = 60.0  # seconds after receipt
 DISCARD_GRACE = 0.5
 CONTENT = frozenset({Kind.CONTENT, Kind.REASONING, Kind.FINISH, Kind.TERMINAL, Kind.MALFORMED, Kind.OTHER})
-EVENT_STREAM = re.compile(rb":|(data|event|id|retry|error)\b")  # how a body of events begins
+SAYS, ENDS_A_PART = frozenset({Kind.CONTENT, Kind.REASONING}), (".done", "_stop")
 NOT_TRIED_AGAIN = frozenset({400, 404, 413, 422})
 _transports: dict[asyncio.AbstractEventLoop, UpstreamTransport] = {}
 
@@ -78,6 +77,7 @@ async def relay(exchange: Exchange, request: HttpRequest, question: Question, ro
     """
     now = exchange.loop.time()
     exchange.routed = now
+    exchange.opaque = not question.main
     affinity = ""
     if route.strategy == "sticky":
         affinity = f"{exchange.client_key}\0{balancing.conversation(question.body or {}, exchange.variant_hash)}"
@@ -192,7 +192,9 @@ class Run:
         self.passage: Passage
         self.body: Any = None
         self.decoder: Decoder | None = None
+        self.spoilt: TransportFailure | None = None  # raised once what was good before it has been read
         self.ended = False  # the answer's end, or its failure, was seen in the stream
+        self.said = False  # something of the answer itself came
         self.oversized = ""  # what is said of an event over the limit
 
     def failed(self, failure: AttemptFailed) -> None:
@@ -229,6 +231,8 @@ class Run:
             return await self._answer(response)
         except TransportFailure as error:
             self._connection(error.connection)
+            if self.body is not None:
+                await self.body.aclose()
             # A whole answer that came to a premature end would do so again: whatever capped it is deterministic.
             premature = CAUSES[error.cause].outcome is Outcome.UPSTREAM_PREMATURE
             again = bool(exchange.stream) or not (premature or self.record.status)
@@ -242,7 +246,7 @@ class Run:
             failure = AttemptFailed(stop.cause, stop.detail, again=stop.cause in TIMEOUTS - {Cause.TOTAL_TIMEOUT})
             failure.at = stop.at + exchange.received
             raise failure from None
-        except AttemptFailed:
+        except Exception:
             if self.body is not None:
                 await self.body.aclose()
             raise
@@ -362,6 +366,8 @@ class Run:
         exchange.first_event = exchange.loop.time()
         exchange.terminal_event = exchange.first_event
         self._learn_finish()
+        self.said = answer.usage is None  # nothing else tells of a whole answer's content
+        self._note_emptiness()
         exchange.enter(Phase.FINISHING)
         return told
 
@@ -394,7 +400,7 @@ class Run:
         held: list[bytes] = []
         deadline = self.exchange.loop.time() + HELD_SECONDS
         size = 0
-        begun = b""  # the first of its bytes that are not blank
+        begun = False  # something that is not blank came
         while True:
             try:
                 async with asyncio.timeout_at(deadline if held else None):
@@ -402,9 +408,9 @@ class Run:
             except TimeoutError:
                 break
             if not begun and chunk.strip():
-                begun = chunk.removeprefix(BOM)
-                if not self.passage.is_stream(begun):
-                    return await self._not_a_stream(begun)
+                begun = True
+                if not self.passage.is_stream(chunk):
+                    return await self._not_a_stream(chunk)
             block, content = self._take(chunk) if chunk else self._end()
             if self.passage.answer.failure is not None and not content:
                 raise self._in_band(self.passage.answer)
@@ -414,8 +420,6 @@ class Run:
             if self.oversized:
                 raise AttemptFailed(Cause.OVERSIZED_EVENT, self.oversized)
             if not chunk and not self.ended:
-                if begun and not self.passage.answer.event_count and not EVENT_STREAM.match(begun):
-                    raise AttemptFailed(Cause.NOT_A_STREAM, "the answer is text, and no event stream")
                 raise AttemptFailed(Cause.EOF, "the body ended before the first content")
             if content or self.ended or size > HELD_BYTES:
                 break
@@ -483,6 +487,8 @@ class Run:
     async def _read(self) -> bytes:
         """What the upstream sent next, decoded; empty at its proper end."""
         while True:
+            if self.spoilt is not None:
+                raise self.spoilt
             self.exchange.begin_read()
             chunk = await self.body.read()
             self.exchange.upstream_sent(len(chunk))
@@ -495,7 +501,8 @@ class Run:
             try:
                 decoded = self.decoder.feed(chunk)
             except (BadCompression, TooLarge) as error:
-                raise TransportFailure(Cause.BAD_COMPRESSION, str(error) or "the body inflates without end") from None
+                self.spoilt = TransportFailure(Cause.BAD_COMPRESSION, str(error) or "the body inflates without end")
+                decoded = error.decoded if isinstance(error, BadCompression) else b""
             if decoded:
                 return decoded
 
@@ -535,6 +542,7 @@ class Run:
             exchange.block_event = mark.name
         if mark.kind in CONTENT:
             exchange.last_content = now
+            self.said = self.said or (mark.kind in SAYS and not mark.name.endswith(ENDS_A_PART))
         if mark.kind is Kind.ERROR:
             self.ended = True
         elif passage.answer.terminal:
@@ -552,6 +560,13 @@ class Run:
         exchange.enter(Phase.FINISHING)
         self._learn_finish()
         exchange.block_terminal = self.passage.answer.failure is None
+        self._note_emptiness()
+
+    def _note_emptiness(self) -> None:
+        """An answer that ended properly without a word of content, and whose usage, if there is one, says so too."""
+        usage = self.passage.answer.usage
+        if self.question.main and not self.said and not (usage and usage.output):
+            self.exchange.notes.add("empty-answer")
 
     def _end(self) -> tuple[bytes, bool]:
         """A clean end of the body: a last event without its blank line still counts; finish evidence is enough."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from django.conf import settings
+
 from relay import recorder
 from relay.ending import Cause, Phase
 from relay.evidence import entry_of
@@ -26,6 +28,7 @@ class Watchdog:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.due = self.loop.time()
+        self.was_late = False
 
     def start(self) -> None:
         self.due = self.loop.time() + TICK
@@ -34,23 +37,31 @@ class Watchdog:
     def _tick(self) -> None:
         now = self.loop.time()
         lag = max(now - self.due, 0.0)
+        # After a long stall of our own, what arrived meanwhile still lies unread: nobody is judged before it was.
+        judges = lag <= TICK or self.was_late
+        self.was_late = not judges
         for exchange in list(LIVE):
             if exchange.loop is not self.loop:
                 continue
             try:
-                self._look(exchange, now, lag)
+                self._look(exchange, now, lag, judges)
             except Exception:
                 log.exception("the watchdog could not look after %s", exchange.request_id)
         self.due = now + TICK
         self.loop.call_at(self.due, self._tick)
 
-    def _look(self, exchange: Exchange, now: float, lag: float) -> None:
+    def _look(self, exchange: Exchange, now: float, lag: float, judges: bool) -> None:
         if lag > 0.05:
             exchange.loop_lag = max(exchange.loop_lag, lag)
             exchange.wait_lag += lag
         if now >= exchange.next_live:
             exchange.next_live = now + LIVE_EVERY
             recorder.record_live(exchange.record_id, exchange.received_at + (now - exchange.received), entry_of(exchange))
+        if not judges:
+            return
+        if exchange.phase is Phase.RECEIVING and now - exchange.last_request_byte > settings.REQUEST_TIMEOUT:
+            silent = now - exchange.last_request_byte
+            exchange.stop(Cause.REQUEST_TIMEOUT, f"nothing of the request's body came for {silent:.1f} s", silent)
         upstream = exchange.upstream
         if upstream is None or exchange.client is None:
             return
@@ -74,8 +85,9 @@ class Watchdog:
         if upstream.total_timeout and now - exchange.received > upstream.total_timeout:
             exchange.stop(Cause.TOTAL_TIMEOUT, f"it took longer than {upstream.total_timeout:g} s", now - exchange.received)
         elif exchange.first_upstream_byte is None:
-            if silent > upstream.first_byte_timeout:
-                exchange.stop(Cause.FIRST_BYTE_TIMEOUT, f"no byte for {silent:.1f} s", silent)
+            asked = exchange.asked_at()
+            if asked is not None and now - asked > upstream.first_byte_timeout:
+                exchange.stop(Cause.FIRST_BYTE_TIMEOUT, f"no byte for {now - asked:.1f} s", now - asked)
         elif exchange.finish is not None and silent > FINISH_SILENCE:
             exchange.stop(Cause.EOF, "finish-silence", silent)
         elif silent > upstream.idle_timeout:
@@ -86,7 +98,7 @@ class Watchdog:
                 exchange.stop(Cause.STALLED, f"no content for {now - content:.1f} s", now - content)
 
     def _heartbeat(self, exchange: Exchange, now: float) -> None:
-        if not exchange.stream or exchange.client is None:
+        if not exchange.stream or exchange.opaque or exchange.client is None:
             return
         last = max(exchange.last_client_write or 0.0, exchange.last_heartbeat or 0.0)
         if exchange.headers_sent:

@@ -211,6 +211,14 @@ def html(scene: Scene) -> Steps:
     yield LOST_PAGE
 
 
+def text(scene: Scene) -> Steps:
+    """Bare words under a 200, as proxies say that nobody is behind them."""
+    words = b"upstream connect error or disconnect/reset before headers. reset reason: connection failure"
+    usual = SSE_TYPE if scene.streamed else JSON_TYPE
+    yield Head(200, usual, Framing.LENGTH, len(words))
+    yield words
+
+
 def bad_header(scene: Scene) -> Steps:
     """A header with a control character in its value."""
     for step in scene.say(scene.healthy()):

@@ -148,6 +148,7 @@ _ROWS: tuple[Scenario, ...] = (
     Scenario("bad-utf8", failures.bad_utf8, "One event that is no UTF-8."),
     Scenario("oversized", failures.oversized, "A line that does not end.", "bytes=70000000"),
     Scenario("html", failures.html, "A web page under a 200.", "labelled=1"),
+    Scenario("text", failures.text, "Bare words under a 200."),
     Scenario("bad-header", failures.bad_header, "A control character in a header."),
     Scenario("bad-status-line", failures.bad_status_line, "Answers with something that is not HTTP."),
 )

@@ -23,12 +23,13 @@ from errorlog.capture import inside_exchange
 from relay import drill
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
-from relay.refusal import Refusal, dialect_of_path, refuse
+from relay.refusal import Refusal, client_error, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
 from relay.supervisor import STREAM_HEADERS
 from relay.watchdog import Watchdog
 from relay.wire import ollama
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
+from relay.wire.events import Answer
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -228,11 +229,18 @@ class RelayHandler:
                 raise Refusal(Cause.BODY_TOO_LARGE, f"the body has {int(value)} bytes; the limit is {limit}")
         parts: list[bytes] = []
         while True:
-            message = await receive()
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                stop = exchange.take_interrupt()
+                if stop is None:
+                    raise
+                raise Refusal(stop.cause, stop.detail) from None
             if message["type"] == "http.disconnect":
                 raise ClientGone
             part = message.get("body", b"")
             exchange.request_bytes += len(part)
+            exchange.last_request_byte = exchange.loop.time()
             if exchange.request_bytes > limit:
                 raise Refusal(Cause.BODY_TOO_LARGE, f"the body is larger than the limit of {limit} bytes")
             parts.append(part)
@@ -261,8 +269,9 @@ class RelayHandler:
     async def _deliver(self, exchange: Exchange, delivery: Delivery, response: HttpResponseBase) -> None:
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
         headers.append((b"x-request-id", exchange.request_id.encode()))
-        if self.draining:
-            headers.append((b"connection", b"close"))  # the next request of this client belongs elsewhere
+        if self.draining or exchange.phase is Phase.RECEIVING:
+            # The next request of this client belongs elsewhere, or could not be told from the rest of this one.
+            headers.append((b"connection", b"close"))
         if isinstance(response, StreamingHttpResponse):
             await delivery.start(response.status_code, headers)
             async with aclosing(response._iterator) as blocks:  # type: ignore[attr-defined]
@@ -295,11 +304,19 @@ class RelayHandler:
         exhausted = isinstance(error, MemoryError) or getattr(error, "errno", None) in (23, 24)
         cause = Cause.RELAY_EXHAUSTED if exhausted else Cause.BUG
         exchange.note(cause, f"{type(error).__name__}: {error}")
-        if exchange.headers_sent:
-            delivery.abort()
-            return
         refusal = Refusal(cause, "the gateway failed; its operators were told")
-        await self._deliver(exchange, delivery, refuse(exchange, refusal, dialect_of_path(exchange.path), noted=True))
+        dialect = dialect_of_path(exchange.path)
+        if not exchange.headers_sent:
+            await self._deliver(exchange, delivery, refuse(exchange, refusal, dialect, noted=True))
+            return
+        try:
+            if not exchange.stream or exchange.opaque or delivery.gone:
+                raise error
+            told = client_error(exchange, cause, refusal.message)
+            await delivery.body(dialect.error_frame(told, exchange.answer or Answer()), True)
+            await delivery.body(b"", False)
+        except Exception:  # noqa: BLE001 - a body that cannot say that it is broken is cut
+            delivery.abort()
 
 
 def _not_allowed(exchange: Exchange, allowed: str) -> HttpResponse:

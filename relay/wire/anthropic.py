@@ -8,6 +8,7 @@ import orjson
 
 from relay.wire.events import (
     Answer,
+    Arguments,
     ClientError,
     Kind,
     Mark,
@@ -44,6 +45,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer = Answer()
+        self._arguments = Arguments()
 
     def read(self, frame: Frame) -> Mark:
         if frame.comment_only:
@@ -85,8 +87,12 @@ class Reader:
                 answer.ends(reason, COMPLETED)
                 return Mark(Kind.FINISH, name)
             return Mark(Kind.USAGE, name)
+        if name == "content_block_stop":
+            self._arguments.check(answer)
         part = body.get("delta") if name == "content_block_delta" else body.get("content_block")
         kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "input_json_delta":
+            self._arguments.add(str(body.get("index")), part.get("partial_json"))
         if isinstance(kind, str) and "thinking" in kind:
             answer.had_reasoning = True
             return Mark(Kind.REASONING, name)

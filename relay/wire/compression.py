@@ -15,7 +15,9 @@ KNOWN = frozenset({"gzip", "x-gzip", "deflate", "zstd", "br"})
 
 
 class BadCompression(Exception):
-    """The bytes are not what the coding promised."""
+    """The bytes are not what the coding promised. `decoded`: what was still good before them."""
+
+    decoded = b""
 
 
 class TooLarge(Exception):
@@ -54,7 +56,11 @@ class Decoder:
         """What `data` decodes to; may be empty before the end."""
         parts = []
         for start in range(0, len(data), 16384):  # so that a bomb is noticed before it has gone off
-            parts.append(self._step(data[start : start + 16384]))
+            try:
+                parts.append(self._step(data[start : start + 16384]))
+            except BadCompression as error:
+                error.decoded = b"".join(parts) + error.decoded
+                raise
             self.left -= len(parts[-1])
             if self.left < 0:
                 raise TooLarge
@@ -75,7 +81,24 @@ class Decoder:
             self._deflate_began = True
             if data[:1] and (data[0] & 0x0F) != 8:  # senders of raw deflate are common
                 self._decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-        out = self._decoder.decompress(data, self.left + 1)
+        before = self._decoder.copy()  # zlib keeps nothing of a piece that goes bad inside; small beside the inflating
+        try:
+            out = self._decoder.decompress(data, self.left + 1)
+        except zlib.error as error:
+            bad = BadCompression(f"the body is not {self.coding}: {error}")
+            bad.decoded = _good_part(before, data)
+            raise bad from None
         if self._decoder.unconsumed_tail:
             raise TooLarge
         return bytes(out)
+
+
+def _good_part(decoder: Any, data: bytes) -> bytes:
+    """What comes out before the first byte that does not inflate."""
+    out = bytearray()
+    try:
+        for at in range(len(data)):
+            out += decoder.decompress(data[at : at + 1])
+    except zlib.error:
+        pass
+    return bytes(out)

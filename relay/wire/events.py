@@ -127,6 +127,35 @@ class Answer:
         self.finish = "completed" if text in completed else "incomplete"
 
 
+class Arguments:
+    """The arguments of an answer's tool calls, in the pieces in which they come: is each a whole JSON at the end?"""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self) -> None:
+        self._pieces: dict[Any, list[str]] = {}
+
+    def add(self, call: Any, piece: Any) -> None:
+        """One more piece of this call's arguments; a call may also have none."""
+        if isinstance(piece, str):
+            self._pieces.setdefault(call, []).append(piece)
+
+    def check(self, answer: Answer) -> None:
+        """Notes on the answer that a call's arguments are cut short."""
+        for pieces in self._pieces.values():
+            text = "".join(pieces)
+            if text.strip() and not _is_json(text):
+                answer.notes.add("tool-arguments-incomplete")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return False
+    return True
+
+
 STATUS_OF_CODE = {
     "overloaded_error": 529,
     "rate_limit_error": 429,

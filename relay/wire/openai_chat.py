@@ -6,6 +6,7 @@ from typing import Any
 
 from relay.wire.events import (
     Answer,
+    Arguments,
     ClientError,
     Kind,
     Mark,
@@ -59,6 +60,7 @@ class Reader:
         self.answer = Answer()
         self._choices: set[int] = set()
         self._finished: dict[int, str] = {}
+        self._arguments = Arguments()
 
     def read(self, frame: Frame) -> Mark:
         if frame.comment_only:
@@ -104,6 +106,7 @@ class Reader:
         if self._finished and self._choices <= self._finished.keys() and answer.finish is None:
             shortened = next((reason for reason in self._finished.values() if reason not in COMPLETED), None)
             answer.ends(shortened or next(iter(self._finished.values())), COMPLETED)
+            self._arguments.check(answer)
             return FINISH
         return mark
 
@@ -119,6 +122,9 @@ class Reader:
         if delta.get("reasoning_content") or delta.get("reasoning"):
             self.answer.had_reasoning = True
             return REASONING
+        for call in delta.get("tool_calls") or ():
+            if isinstance(call, dict) and isinstance(call.get("function"), dict):
+                self._arguments.add((index, call.get("index")), call["function"].get("arguments"))
         held = delta.keys() - {"role", "reasoning_content", "reasoning"}
         return DELTA if any(delta[name] not in (None, "") for name in held) else mark
 

@@ -10,6 +10,7 @@ import orjson
 from relay.wire import openai_chat
 from relay.wire.events import (
     Answer,
+    Arguments,
     ClientError,
     Kind,
     Mark,
@@ -80,6 +81,10 @@ class Reader:
             return Mark(Kind.OPENING, name)
         if name == "keepalive" or name == "ping":
             return Mark(Kind.PING, name)
+        if name == "response.function_call_arguments.done":
+            arguments = Arguments()
+            arguments.add(name, body.get("arguments"))
+            arguments.check(answer)
         if name.startswith("response.reasoning"):
             answer.had_reasoning = True
             return Mark(Kind.REASONING, name)

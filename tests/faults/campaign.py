@@ -80,7 +80,7 @@ class Campaign:
                 "closed": str(free_port()),
                 "full": str(full),
             }
-            gateway = Gateway(folder, config_of((*own, *GROUPS), places), TRUSTED_PROXIES="")
+            gateway = Gateway(folder, config_of((*own, *GROUPS), places), TRUSTED_PROXIES="", REQUEST_TIMEOUT="2")
             try:
                 self._run(gateway, upstream)
             finally:

@@ -26,6 +26,7 @@ class Gets(StrEnum):
     WHOLE = "the upstream's bytes, all of them and nothing else"
     MENDED = "the upstream's bytes, and the line end that they lacked"
     MARKED = "the upstream's bytes, and the end marker that its protocol wants"
+    GATHERED = "the upstream's stream as one whole answer of its protocol"
     CONVERTED = "the upstream's answer as a stream of its protocol"
     TOLD = "every event that came whole, then one error event of its protocol"
     TOLD_SO_FAR = "the events up to then, then one error event of its protocol"

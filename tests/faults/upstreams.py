@@ -20,6 +20,7 @@ class Group:
     credentials: int = 1
 
 
+LIMITED_KEY = "test-client-key-limited"
 PATIENT = "first_byte_timeout = 30\nidle_timeout = 30\nwrite_timeout = 30"
 GROUPS = (
     Group("hasty", "first_byte_timeout = 1\nidle_timeout = 1"),
@@ -28,6 +29,7 @@ GROUPS = (
     Group("narrow", "write_timeout = 2"),
     Group("early-fresh", "commit_after = 1", base="http://localhost:{port}/v1"),  # a pool of its own
     Group("early", "commit_after = 1\nfirst_byte_timeout = 4"),
+    Group("off", "enabled = false"),
     Group("closed", base="http://127.0.0.1:{closed}/v1"),
     Group("ignores", "connect_timeout = 1", base="http://127.0.0.1:{full}/v1"),
     Group("nowhere", base="http://nowhere.invalid/v1"),
@@ -62,6 +64,7 @@ def config_of(groups: tuple[Group, ...], places: dict[str, str]) -> str:
                 parts.append(f'[[upstream.credential]]\nlabel = "{group.name}-{tag}-{"abcd"[number]}"')
                 parts.append(f'secret = "{secret(group.name, tag, number)}"')
         parts.append(f'[[route]]\nmodel = "*,on={group.name}"\nupstreams = {names!r}'.replace("'", '"'))
+    parts.append(f'[[client_key]]\nlabel = "limited"\nkey = "{LIMITED_KEY}"\nallowed_models = ["gpt-*"]')
     return "\n".join(parts) + "\n"
 
 

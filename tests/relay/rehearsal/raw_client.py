@@ -107,17 +107,16 @@ def interpret(raw: bytes) -> Reply:
 
 
 def _dechunk(rest: bytes, reply: Reply) -> None:
-    while rest:
-        size_line, separator, rest = rest.partition(b"\r\n")
-        if not separator:
-            return
+    at, pieces = 0, []
+    while (end := rest.find(b"\r\n", at)) >= 0:
         try:
-            size = int(size_line, 16)
+            size = int(rest[at:end], 16)
         except ValueError:
             reply.headers["broken"] = "chunk"
-            return
+            break
         if size == 0:
             reply.ended = "proper"
-            return
-        reply.body += rest[:size]
-        rest = rest[size + 2 :]
+            break
+        pieces.append(rest[end + 2 : end + 2 + size])
+        at = end + size + 4
+    reply.body = b"".join(pieces)
