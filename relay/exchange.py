@@ -166,7 +166,7 @@ class Exchange:
         self.first_heartbeat: float | None = None
         self.last_heartbeat: float | None = None
         self.block_event: str | None = None  # name of the last event in the block that is being sent
-        self.block_terminal = False  # whether that block ends the answer
+        self.block_terminal = False  # whether that block ends the answer: the body ends with it
         # the end
         self.finish: Outcome | None = None
         self.finish_reason = ""

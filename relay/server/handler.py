@@ -66,6 +66,7 @@ class Delivery:
         self.exchange: Exchange | None = None
         self.cors = cors(scope) if settings.CORS_ORIGINS else []
         self.busy = False
+        self.ended = False  # the end of the body was sent
         self.pending: set[asyncio.Task[None]] = set()
 
     @property
@@ -85,15 +86,30 @@ class Delivery:
             exchange.client_status = status
 
     async def body(self, data: bytes, more: bool) -> None:
-        exchange = self.exchange
+        exchange, connection = self.exchange, self.connection
         assert exchange is not None
         exchange.writing_since = exchange.loop.time()
-        self.busy = True
-        await self.send({"type": "http.response.body", "body": data, "more_body": more})
-        self.busy = False
-        if not self.gone and data:
+        self.ended = not more
+        if not (more and data and connection is not None and connection.write_chunk(data)):
+            self.busy = True
+            await self.send({"type": "http.response.body", "body": data, "more_body": more})
+            if connection is not None:
+                connection.uncork()
+            self.busy = False
+        if data and exchange.client_close is None:
             exchange.sent(len(data))
         exchange.writing_since = None
+
+    async def begin(self, status: int, headers: list[tuple[bytes, bytes]], first: bytes, more: bool) -> None:
+        """The head and the first block, in one segment where the connection is ours."""
+        if self.connection is not None:
+            self.connection.cork()
+        try:
+            await self.start(status, headers)
+            await self.body(first, more)
+        finally:
+            if self.connection is not None:
+                self.connection.uncork()
 
     def heartbeat(self, frame: bytes) -> None:
         """Sends a heartbeat, and the early 200 before it, unless something is being sent already."""
@@ -273,18 +289,19 @@ class RelayHandler:
             # The next request of this client belongs elsewhere, or could not be told from the rest of this one.
             headers.append((b"connection", b"close"))
         if isinstance(response, StreamingHttpResponse):
-            await delivery.start(response.status_code, headers)
             async with aclosing(response._iterator) as blocks:  # type: ignore[attr-defined]
+                # Every stream has its first block ready. The one that ends the answer takes the end of the body with it.
+                first = await anext(blocks, b"")
+                await delivery.begin(response.status_code, headers, first, not exchange.block_terminal)
                 async for block in blocks:
-                    await delivery.body(block, True)
-            if not delivery.gone:
+                    await delivery.body(block, not exchange.block_terminal)
+            if not delivery.gone and not delivery.ended:
                 await delivery.body(b"", False)
             return
         assert isinstance(response, HttpResponse)
         content = response.content
         headers.append((b"content-length", b"%d" % len(content)))
-        await delivery.start(response.status_code, headers)
-        await delivery.body(content, False)
+        await delivery.begin(response.status_code, headers, content, False)
         if not delivery.gone and not exchange.occurrences:
             exchange.finish = exchange.finish or Outcome.COMPLETED
             exchange.sent_terminal = True

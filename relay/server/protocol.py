@@ -26,8 +26,29 @@ USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the cli
 TCP_LAST_ACK, TCP_RTT, TCP_TOTAL_RETRANS, TCP_NOTSENT = 56, 68, 100, 144  # offsets in struct tcp_info (linux/tcp.h)
 
 
+class Cork:
+    """Takes the transport's place in uvicorn's cycle while an answer's head is written: it goes out with the first block."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.parts: list[bytes] = []
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        self.parts.append(data)
+
+    def close(self) -> None:
+        self.closing = True
+
+    def is_closing(self) -> bool:
+        return self.closing or self.transport.is_closing()
+
+
 class ClientConnection:
     """One TCP connection of a client. `watcher` is called once, when the connection ends."""
+
+    cycle: RequestResponseCycle | None = None  # uvicorn's, of the request that is being answered
+    _cork: Cork | None = None
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport = transport
@@ -52,6 +73,35 @@ class ClientConnection:
         self.close = self.snapshot(how, cause, write_errno)
         if self.watcher is not None:
             self.watcher(self.close)
+
+    def cork(self) -> None:
+        """Keeps back what uvicorn writes until `uncork`, so that it is one segment: each write is a system call."""
+        if self.cycle is not None:
+            self.cycle.transport = self._cork = Cork(self.transport)  # type: ignore[assignment]
+
+    def uncork(self) -> None:
+        """Writes what was kept back."""
+        cork, self._cork = self._cork, None
+        if cork is None or self.cycle is None:
+            return
+        self.cycle.transport = self.transport
+        if cork.parts:
+            self.transport.write(b"".join(cork.parts))
+        if cork.closing:
+            self.transport.close()
+
+    def write_chunk(self, data: bytes) -> bool:
+        """Writes one chunk of a body whose head was sent, as uvicorn's `send` would for a tenth of the cost.
+
+        False when there is anything that only `send` can do: wait, frame otherwise, or know that the client has gone.
+        """
+        cycle = self.cycle
+        if cycle is None or self.blocked_since is not None or self._cork is not None:
+            return False
+        if cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
 
     def blocked_for(self, now: float) -> float:
         """Seconds for which writing has been blocked."""
@@ -113,7 +163,7 @@ class WatchedProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {EXTENSION: self.connection}  # type: ignore[typeddict-item]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self.active = cycle
+        self.active = self.connection.cycle = cycle
         super()._start_asgi_task(cycle, app)
 
     def eof_received(self) -> None:

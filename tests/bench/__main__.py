@@ -185,6 +185,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three short rounds and 300 silent streams: a first look")
     parser.add_argument("--rounds", type=int, help="slices of each server (9; quick: 3)")
     parser.add_argument("--only", choices=[*SHAPES, "memory"], help="this load alone")
+    parser.add_argument("--against", type=Path, metavar="TREE", help="the gateway of another checkout beside this one's")
+    parser.add_argument("--without-nginx", action="store_true")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 9)
@@ -205,7 +207,9 @@ def main() -> None:
         try:
             servers.append(Bare(Path(name), port))
             servers.append(Gateway(Path(name), port))
-            if Nginx.program():
+            if options.against:
+                servers.append(Gateway(Path(name), port, options.against.resolve()))
+            if Nginx.program() and not options.without_nginx:
                 servers.append(Nginx(Path(name), port))
 
             def ask(load: Load) -> int:

@@ -28,6 +28,7 @@ class Server:
     """One server that runs. `worker` are the processes that carry the streams, `whole` all of its processes."""
 
     name = ""
+    root = ROOT
 
     def __init__(self, folder: Path, command: list[str], environment: dict[str, str] | None = None) -> None:
         self.folder = folder
@@ -36,7 +37,7 @@ class Server:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [item.replace("{port}", str(self.port)) for item in command],
-                cwd=ROOT,
+                cwd=self.root,
                 env={**os.environ, **{k: v.replace("{port}", str(self.port)) for k, v in (environment or {}).items()}},
                 stdout=output,
                 stderr=output,
@@ -140,8 +141,10 @@ model = "*"
 upstreams = ["bench"]
 """
 
-    def __init__(self, folder: Path, upstream: int, database: str = "") -> None:
-        self.data = folder / "data"
+    def __init__(self, folder: Path, upstream: int, root: Path = ROOT) -> None:
+        if root != ROOT:
+            self.root, self.name = root, root.name
+        self.data = folder / f"data-{self.name}"
         (folder / "bench.toml").write_text(self.CONFIG.format(upstream=upstream))
         settings = {
             "DATA_DIR": str(self.data),
