@@ -1,9 +1,9 @@
-# make run | test | lint | bench | lock | crash. Everything is made from nothing: the virtual environment first, from locked hashes.
+# make run | test | agents | lint | bench | lock | crash. Everything is made from nothing: the virtual environment first, from locked hashes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench lock crash clean
+.PHONY: run test agents lint bench lock crash clean
 
 $(VENV)/run.stamp: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("epitaph needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -20,6 +20,10 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	./tests/run
+
+# the command lines of coding agents, from npm (over a gigabyte, in build/)
+agents: $(VENV)/dev.stamp
+	AGENTS=1 $(BIN)/python -m pytest tests/clients/test_agents.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
