@@ -110,6 +110,7 @@ WIRE: dict[str, tuple[str, bool, str]] = {
     "bad-utf8": ("proper", True, "proper"),
     "oversized,bytes=300000": ("proper", False, "proper"),
     "html": ("proper", False, "proper"),
+    "text": ("proper", False, "proper"),
     "bad-header": ("proper", True, "proper"),
     "bad-status-line": ("truncated", False, "truncated"),
 }
