@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from errorlog import panels, presenting
 from errorlog.comparing import compare
@@ -180,7 +181,7 @@ def _signature(group: ErrorGroup) -> list[tuple[str, str]]:
     return [(name, part) for name, part in zip(names, group.parts, strict=False) if part]
 
 
-def _tops(group: ErrorGroup) -> list[tuple[str, list[tuple[str, int, str]]]]:
+def _tops(group: ErrorGroup) -> list[tuple[str, list[tuple[str, int, SafeString]]]]:
     """The most frequent values of each property, with a bar; a property with one value only is no news."""
     tops = presenting.top_values([group.pk], presenting.PROPERTIES)[group.pk]
     shown = []

@@ -19,7 +19,7 @@ from errorlog.presenting import OTHER_KINDS
 OFFERED = 50  # values of a property, the most frequent ones
 STATES = ("unresolved", "regressed", "muted", "resolved", "ignored", "all")
 REHEARSED = "rehearsed"
-ORDERS = {
+ORDERS: dict[str, list[Any]] = {
     "seen": ["-last_seen", "-id"],
     "count": ["-period_count", "-last_seen", "-id"],
     "rate": [F("rate").desc(nulls_last=True), "-period_count", "-id"],

@@ -29,6 +29,8 @@ def reader_of(request: HttpRequest) -> str:
 class GroupList(ChangeList):
     """The page's groups, with their figures from a few queries for all of them."""
 
+    filter_specs: list[Menu]  # type: ignore[assignment]  # every filter of ours is one
+
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
         return order_of(request)
 
@@ -47,7 +49,7 @@ class GroupList(ChangeList):
         try:
             if "q" in parameters:
                 self.query = ""
-            found = ErrorGroup.objects.all()
+            found: Any = ErrorGroup.objects.all()
             for spec in self.filter_specs:
                 if spec.parameter_name not in parameters:
                     found = spec.queryset(request, found)
@@ -117,7 +119,7 @@ def _menu(cl: GroupList, spec: Menu) -> dict[str, Any]:
 def _chips(request: HttpRequest, cl: GroupList) -> list[dict[str, Any]]:
     """What narrows the list, each with the link that takes it away."""
     chips = [
-        {"name": spec.title, "value": dict(spec.lookup_choices).get(spec.value(), spec.value()), "not": False}
+        {"name": spec.title, "value": dict(spec.lookup_choices).get(str(spec.value()), str(spec.value())), "not": False}
         | {"remove": cl.get_query_string(remove=[str(spec.parameter_name), "p"]), "parameter": spec.parameter_name}
         for spec in cl.filter_specs
         if spec.parameter_name not in NOT_A_MENU and spec.value()

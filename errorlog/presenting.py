@@ -180,7 +180,7 @@ def head_of(period: Period, requests: Mapping[str, int] | None) -> Head:
     if len(kinds) + len(rest) <= TILES:
         kinds += [_kind(name, name, of_others[name], period, None) for name in rest]
     else:
-        merged = [sum(bars, Counter()) for bars in zip(*(of_others[name] for name in rest), strict=True)]
+        merged: Buckets = [sum(bars, Counter()) for bars in zip(*(of_others[name] for name in rest), strict=True)]
         kinds = [*kinds[: TILES - 1], _kind("Exceptions and reports", OTHER_KINDS, merged, period, None)]
     return Head(
         endings=sum(counted[name] for name in of_names),

@@ -12,7 +12,7 @@ in them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.utils.html import format_html, format_html_join
@@ -122,7 +122,7 @@ def _x(at: float, ended: float) -> str:
     return _p(100 * at / ended)
 
 
-def _joined(*groups: Sequence[str]) -> SafeString:
+def _joined(*groups: Iterable[str]) -> SafeString:
     return format_html_join("", "{}", ((shape,) for group in groups for shape in group))
 
 
