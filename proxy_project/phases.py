@@ -55,7 +55,7 @@ def parts_of(evidence: Mapping[str, Any]) -> list[Part]:
         parts.append(Part("wait", max(free_from, min(connected or free_from, ended)), ended if first is None else first, label))
     if first is not None:
         parts += _streaming(evidence, at, first, ended)
-    return [part for part in parts if part.end > part.start]
+    return [part for part in parts if part.end > part.start or part.kind == "stream"]  # one burst is a stream of no length
 
 
 def _failed_attempts(evidence: Mapping[str, Any], at: Mapping[str, float], ended: float) -> Iterator[Part]:
@@ -76,7 +76,8 @@ def _streaming(evidence: Mapping[str, Any], at: Mapping[str, float], first: floa
     longest, began = number(gaps.get("longest_ms")), number(gaps.get("longest_began"))
     if longest and began is not None and first <= began and began + longest <= last + 1:
         if longest > GAP_LEAST and longest > GAP_TIMES * (number(gaps.get("median_ms")) or 0.0):
-            yield Part("stream", first, began, "streaming")
+            if began > first:
+                yield Part("stream", first, began, "streaming")
             yield Part("gap", began, began + longest, "longest gap inside the stream")
             first = began + longest
     yield Part("stream", first, last, "streaming")

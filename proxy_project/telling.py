@@ -155,6 +155,6 @@ def _more(evidence: Mapping[str, Any], outcome: str) -> str:
         said.append(f"{has}{', then ' + ' and '.join(besides) if besides else ''}.")
     elif chunks == 0 and outcome:
         said.append("The client has nothing of the answer.")
-    if chunks and not normal and evidence.get("sent_terminal") is False:
+    if chunks and not normal and (status or 0) < 400 and evidence.get("sent_terminal") is False:
         said.append("No terminal event was sent.")
     return " ".join(said)

@@ -64,6 +64,12 @@ def test_what_did_not_happen_is_not_drawn(evidence: dict[str, Any], kinds: list[
     assert found == (["failed", "connect", "wait", "stream", "silence"] if kinds is None else kinds)
 
 
+def test_a_burst_is_a_stream_of_no_length() -> None:
+    moments = {"timeline": {"connected": 5, "first_event": 9, "last_upstream_byte": 9, "ended": 10}}
+    assert [(part.kind, part.lasted) for part in parts_of(moments)] == [("wait", 4), ("stream", 0)]
+    assert 's-stream" x="90%" y="38" width="2.5"' in timeline(moments, outcome="completed")
+
+
 def test_after_the_terminal_event_nothing_is_called_silence() -> None:
     moments = {**EVIDENCE["timeline"], "terminal_event": 14_050}
     assert "silence" not in [part.kind for part in parts_of({**EVIDENCE, "timeline": moments})]

@@ -15,19 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from errorlog import reading
 from errorlog.ingest import store_events
 from errorlog.models import ErrorEvent, ErrorGroup
+from tests.errorlog.conftest import BACKEND
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
 LIST = "/admin/errorlog/errorgroup/"
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 HOSTILE = "<script>alert(1)</script>"
-
-
-@pytest.fixture
-def admin() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"), BACKEND)
-    return client
 
 
 @pytest.fixture

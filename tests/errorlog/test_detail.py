@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
@@ -42,13 +41,6 @@ CONTEXT = {
     "written_bytes": 98_412,
     "relay": {"process": 7, "instance": "relay-3", "version": "0.9.3", "in_flight": 31},
 }
-
-
-@pytest.fixture
-def admin() -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("root"), "django.contrib.auth.backends.ModelBackend")
-    return client
 
 
 def page(client: Client, **query: str) -> str:
