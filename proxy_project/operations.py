@@ -6,8 +6,8 @@ from asgiref.sync import sync_to_async
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from relay import journal, recorder
-from relay.exchange import LIVE
+from relay import exposition, journal
+from relay import metrics as counted
 from relay.server.handler import RelayHandler
 
 
@@ -27,12 +27,8 @@ async def readyz(request: HttpRequest) -> HttpResponse:
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus text: what this worker counts. No label carries text from outside."""
-    lines = ["# TYPE epitaph_in_flight gauge", f"epitaph_in_flight {len(LIVE)}"]
-    for name, value in recorder.health().items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            lines += [f"# TYPE epitaph_recorder_{name} gauge", f"epitaph_recorder_{name} {value}"]
-    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
+    """Prometheus text: what all processes of this gateway have counted. No label carries text from outside."""
+    return HttpResponse(exposition.text_of(counted.everything()), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _database() -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import median_high
 from typing import TYPE_CHECKING, Any, Protocol
 
-from relay import recorder
+from relay import metrics, recorder
 from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Outcome, Phase, Verdict, classify
 from relay.evidence import entry_of, evidence_of, saved_attempts
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relay.wire.events import Answer
 
 LIVE: set[Exchange] = set()  # every exchange of this process that has not ended
+metrics.lookers.append(lambda: metrics.gauge("in_flight", len(LIVE)))
 CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 MAX_GAPS = 4096  # gaps kept for the median; a stream longer than that keeps every second one
 
@@ -368,5 +369,6 @@ class Exchange:
                 record_id=self.record_id,
             )
         )
+        metrics.ended(self, verdict)
         self.task = self.client = None
         return verdict

@@ -13,13 +13,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from errorlog import redaction
-from relay import journal
+from relay import journal, metrics
 from relay.close_record import (
     CLIENT_LEFT_OUTCOMES,
     NO_REQUEST,
@@ -266,6 +266,16 @@ def _encode_anyhow(line: dict[str, Any]) -> bytes:
         return json.dumps(line).encode()
 
 
-def health() -> dict[str, Any]:
-    """The journal's and the recorder's counters together, for /readyz and /metrics."""
-    return {**asdict(journal.state()), "degraded": state.degraded, "records_lost": state.lost}
+def _look() -> None:
+    """The journal's and the recorder's figures, for /metrics."""
+    kept = journal.state()
+    metrics.keep("journal_dropped", kept.dropped)
+    metrics.keep("journal_refused", kept.refused)
+    metrics.keep("journal_lost", kept.lost)
+    metrics.keep("records_degraded", state.degraded)
+    metrics.keep("records_lost", state.lost)
+    metrics.gauge("journal_backlog_bytes", kept.backlog_bytes)
+    metrics.gauge("journal_bytes", kept.total_bytes)
+
+
+metrics.lookers.append(_look)

@@ -10,7 +10,7 @@ import logging
 
 from django.conf import settings
 
-from relay import recorder
+from relay import metrics, recorder
 from relay.ending import Cause, Phase
 from relay.evidence import entry_of
 from relay.exchange import LIVE, Exchange
@@ -47,6 +47,7 @@ class Watchdog:
                 self._look(exchange, now, lag, judges)
             except Exception:
                 log.exception("the watchdog could not look after %s", exchange.request_id)
+        metrics.publish(now)
         self.due = now + TICK
         self.loop.call_at(self.due, self._tick)
 

@@ -20,7 +20,7 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, 
 from django.urls import Resolver404, resolve
 
 from errorlog.capture import inside_exchange
-from relay import drill
+from relay import drill, metrics
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
@@ -31,6 +31,7 @@ from relay.wire import ollama
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer
 
+metrics.lookers.append(lambda: metrics.gauge("draining", RelayHandler.draining))
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 CLIENT_PREFIXES, OLLAMA_PATHS = ("/v1/", "/v1beta/"), ollama.PATHS

@@ -20,8 +20,9 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from relay import journal
+from relay import journal, metrics
 from relay.close_record import version
+from relay.ending import Cause, Fault, Outcome
 from relay.models import JournalCheckpoint
 from relay.shipper import leases
 from relay.shipper.recovery import lost
@@ -65,6 +66,7 @@ class Shipper:
         self._lease_at = 0.0
         self._began = time.time()
         self._orphans_ended = False
+        self._lost_shown = 0
         self._lock = -1
 
     # the loop
@@ -80,6 +82,7 @@ class Shipper:
                 began = time.monotonic()
                 count = self.ship_once()
                 backoff = BACKOFF_SECONDS[0]
+                self._show(caught_up=count < BATCH)
                 if count < BATCH:
                     spent = time.monotonic() - began
                     pause(stop, max(BATCH_SECONDS - spent, POLL_SECONDS) if count else POLL_SECONDS)
@@ -88,6 +91,22 @@ class Shipper:
                 pause(stop, backoff)
                 backoff = min(backoff * 2, BACKOFF_SECONDS[1])
         self._finish()
+
+    def _show(self, caught_up: bool) -> None:
+        """What /metrics says of the shipping."""
+        for name, total in (
+            ("shipped", self.state.shipped),
+            ("shipper_refused", self.state.refused),
+            ("shipper_damaged", self.state.damaged),
+            ("shipper_adopted", self.state.adopted),
+        ):
+            metrics.keep(name, total)
+        if self.state.lost > self._lost_shown:
+            metrics.count_endings(Outcome.RELAY_LOST, Cause.CRASH, Fault.RELAY, self.state.lost - self._lost_shown)
+            self._lost_shown = self.state.lost
+        if caught_up:
+            metrics.gauge("caught_up_at", time.time())
+        metrics.publish()
 
     def _finish(self) -> None:
         """A clean stop: ships what all have left, this process's own journal last, and lets go."""

@@ -11,12 +11,13 @@ import asyncio
 import socket
 import sys
 import threading
+from functools import partial
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connections
 
-from relay import bootstrap, journal, routing
+from relay import bootstrap, journal, metrics, routing
 from relay.processes import Parent, when_told
 from relay.rehearsal.server import FaultServer
 from relay.server import listening
@@ -35,29 +36,33 @@ class Command(BaseCommand):
         self.stdout.flush()
         # Only workers keep the listening socket: when the last has drained, a caller is refused and not left waiting.
         parent = Parent(at_stop=listener.close)
-        for number in range(settings.WORKERS):
-            parent.add(f"worker {number + 1}", lambda: work(listener), drains=True)
-        parent.add("shipper", lambda: ship(listener))
+        metrics.share(settings.WORKERS + 1)
+        for place in range(settings.WORKERS):
+            parent.add(f"worker {place + 1}", partial(work, listener, place), drains=True)
+        parent.add("shipper", partial(ship, listener, settings.WORKERS))
         if prepared.demo:
             parent.add("demo upstream", lambda: asyncio.run(rehearse(demo, listener)))
         sys.exit(parent.watch())
 
 
-def work(listener: socket.socket) -> None:
-    """A worker process."""
+def work(listener: socket.socket, place: int) -> None:
+    """A worker process; `place` is where it shows its figures."""
     from relay.server.server import serve
 
+    metrics.take(place)
     routing.start_refresher()
     serve(listener)
     routing.stop_refresher()
     journal.shut()
+    metrics.publish()
 
 
-def ship(listener: socket.socket) -> None:
+def ship(listener: socket.socket, place: int) -> None:
     """The shipper process: until it is told to stop, which the parent does when no worker is left."""
     from relay.shipper import Shipper
 
     listener.close()
+    metrics.take(place)
     stop = threading.Event()
     when_told(stop.set)
     Shipper().run(stop)
