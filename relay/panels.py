@@ -83,11 +83,6 @@ def journal_lag() -> float | None:
     return max(time.time() - min(waiting), 0.0) if waiting else 0.0
 
 
-def journal_dropped() -> int:
-    """Normal completions that this process left out of its journal over the quota."""
-    return journal.state().dropped
-
-
 def _named(request_id: str) -> bool:
     """Whether it is one request's id: records made with no request at hand share one."""
     return bool(request_id) and request_id != NO_REQUEST

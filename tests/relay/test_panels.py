@@ -60,15 +60,6 @@ def test_lag_is_the_age_of_the_oldest_line_without_its_row() -> None:
     assert len(journals(journal.root())) == 1
 
 
-def test_what_this_process_left_out_is_shown() -> None:
-    target = journal.current()
-    assert target is not None
-    target.quota = 1
-    before = panels.journal_dropped()
-    ended()
-    assert panels.journal_dropped() == before + 1
-
-
 def test_requests_are_counted_by_upstream_without_counting_entries() -> None:
     for _ in range(3):
         ended()

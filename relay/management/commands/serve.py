@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connections
 
-from relay import bootstrap, journal, metrics, routing
+from relay import alone, bootstrap, journal, metrics, routing
 from relay.processes import Parent, when_told
 from relay.rehearsal.server import FaultServer
 from relay.server import listening
@@ -49,6 +49,7 @@ def work(listener: socket.socket, place: int) -> None:
     """A worker process; `place` is where it shows its figures."""
     from relay.server.server import serve
 
+    alone.managed()
     metrics.take(place)
     routing.start_refresher()
     serve(listener)
