@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
+from django.urls import path
 
 ORDER = ("errorlog", "auditlog", "relay", "auth", "axes")
 NAMES = {"axes": "Sign-ins", "auth": "Users and groups"}
@@ -25,6 +26,15 @@ class EpitaphAdminSite(AdminSite):
             app["name"] = NAMES.get(app["app_label"], app["name"])
         place = {label: number for number, label in enumerate(ORDER)}
         return sorted(found, key=lambda app: place.get(app["app_label"], len(ORDER)))
+
+    def get_urls(self) -> list[Any]:
+        return [path("setup/", self.admin_view(self.setup_client), name="setup_client"), *super().get_urls()]
+
+    def setup_client(self, request: HttpRequest) -> HttpResponse:
+        """Lines to paste into a client, and a check of the whole path."""
+        from relay.admin import setup_client
+
+        return setup_client.view(self, request)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The overview."""

@@ -119,6 +119,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
+FORMAT_MODULE_PATH = ["proxy_project.formats"]
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "proxy_project" / "static"]
 WHITENOISE_USE_FINDERS = True  # the files are read where they lie; nothing is collected

@@ -120,7 +120,7 @@ def _create(wishes: Wishes, demo_port: int | None) -> Prepared:
     key, shown = _first_client_key(wishes)
     if key:
         lines += [f"  client key       {key}" if shown else "  client key       the one in CLIENT_KEY"]
-        lines += ["", "Try it:", "", f"  {first_upstreams.trial_command(_address(), key if shown else None)}"]
+        lines += ["", "Try it:", "", f"  {first_upstreams.trial_command(own_address(), key if shown else None)}"]
     if not lines:
         return Prepared(demo)
     kept = settings.DATA_DIR / FIRST_RUN_FILE
@@ -139,7 +139,7 @@ def _first_administrator(wishes: Wishes) -> list[str]:
     password = wishes.password or secrets.token_urlsafe(15)
     users.create_superuser(wishes.username, "", password)  # type: ignore[attr-defined]
     return [
-        f"  administration   {_address()}/admin/",
+        f"  administration   {own_address()}/admin/",
         f"  user             {wishes.username}",
         f"  password         {'the one in ADMIN_PASSWORD' if wishes.password else password}",
     ]
@@ -169,7 +169,8 @@ def _free_label() -> str:
     return next(label for label in labels if label not in taken)
 
 
-def _address() -> str:
+def own_address() -> str:
+    """Where this process can be asked on its own machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.HOST, settings.HOST)  # noqa: S104 - to name, not to bind
     return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.PORT}"
 

@@ -8,6 +8,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from relay import trial, validation
 from relay.admin.naming import NamedFormSet
@@ -56,7 +58,7 @@ class CredentialInline(admin.TabularInline):
 
     @admin.display(description="state")
     def state(self, credential: Credential) -> str:
-        return describe(credential) if credential.pk else "–"
+        return marked(describe(credential)) if credential.pk else "–"
 
 
 @admin.register(Upstream)
@@ -122,7 +124,7 @@ class CredentialAdmin(admin.ModelAdmin):
 
     @admin.display(description="state")
     def state(self, credential: Credential) -> str:
-        return describe(credential) if credential.pk else "–"
+        return marked(describe(credential)) if credential.pk else "–"
 
     @admin.action(description="Test the selected credentials (one cheap call each)", permissions=["change"])
     def test_credentials(self, request: HttpRequest, chosen: QuerySet[Credential]) -> None:
@@ -160,3 +162,9 @@ def describe(credential: Credential) -> str:
     if credential.cooling_until and credential.cooling_until > timezone.now():
         return f"cooling until {credential.cooling_until:%H:%M:%S} UTC: tried last"
     return "ready"
+
+
+def marked(state: str) -> SafeString:
+    """The state in the colour of how it stands: ready, cooling, or in need of somebody."""
+    css = {"ready": "healthy", "off": "off"}.get(state, "cooling" if state.startswith("cooling") else "degraded")
+    return format_html('<span class="ep-health-state h-{}">{}</span>', css, state)

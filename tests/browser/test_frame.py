@@ -18,6 +18,7 @@ TABS = {
     "Audit": "/admin/auditlog/auditentry/",
     "Upstreams": "/admin/relay/upstream/",
     "Client keys": "/admin/relay/clientkey/",
+    "Set up": "/admin/setup/",
 }
 
 

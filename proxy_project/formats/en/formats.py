@@ -1,0 +1,7 @@
+"""Dates as the pages write them: the day first, the clock with 24 hours (UTC, as all times here)."""
+
+DATE_FORMAT = "j M Y"
+TIME_FORMAT = "H:i:s"
+DATETIME_FORMAT = "j M Y, H:i"
+SHORT_DATE_FORMAT = "Y-m-d"
+SHORT_DATETIME_FORMAT = "Y-m-d H:i"
