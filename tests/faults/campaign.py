@@ -20,12 +20,12 @@ from typing import Any
 import orjson
 
 from relay.rehearsal.ledger import Record
+from relay.rehearsal.matrix import client as raw
+from relay.rehearsal.matrix.row import END, STAYS, Case
+from relay.rehearsal.matrix.upstreams import GROUPS, config_of, own_group
 from relay.rehearsal.server import FaultServer
 from tests.certificates import self_signed
-from tests.faults import client as raw
 from tests.faults.conftest import KEY, Gateway, free_port
-from tests.faults.row import END, STAYS, Case
-from tests.faults.upstreams import GROUPS, config_of, own_group
 
 AT_ONCE = 16
 ROW_HEADER = "x-row"  # passed on to the upstream, so that its ledger knows the case

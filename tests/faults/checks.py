@@ -9,9 +9,9 @@ import orjson
 
 from relay.ending import CAUSES, OUTCOMES, Outcome, Phase
 from relay.rehearsal.ledger import Ended
+from relay.rehearsal.matrix.protocols import Told, frames
+from relay.rehearsal.matrix.row import ANY, Ends, Gets, Leaves
 from tests.faults.campaign import Observation
-from tests.faults.protocols import Told, frames
-from tests.faults.row import ANY, Ends, Gets, Leaves
 
 ORDER = (
     "routed",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from relay.rehearsal.matrix import ROWS
+from relay.rehearsal.matrix.row import Case, cases_of
 from tests.faults.campaign import Campaign
 from tests.faults.checks import PROMISES
-from tests.faults.matrix import ROWS
-from tests.faults.row import Case, cases_of
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 CASES = cases_of(ROWS)

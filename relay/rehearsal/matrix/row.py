@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from relay.ending import OUTCOMES, Cause, Fault, Outcome, Phase
-from tests.faults.protocols import ALL, COLUMNS, Column
+from relay.rehearsal.matrix.protocols import ALL, COLUMNS, Column
 
 
 class Mode(StrEnum):

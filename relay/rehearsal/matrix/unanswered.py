@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Fault, Phase
-from tests.faults.matrix.shapes import (
+from relay.rehearsal.matrix.row import Gets
+from relay.rehearsal.matrix.shapes import (
     BOTH,
     answered,
     failed,
@@ -13,7 +14,6 @@ from tests.faults.matrix.shapes import (
     refused,
     unusable,
 )
-from tests.faults.row import Gets
 
 # Could not be reached
 unconnected = partial(failed, phase=Phase.CONNECTING, gets=Gets.ERROR, modes=BOTH, script="ok")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Fault, Outcome, Phase
-from tests.faults.row import Ends, Gets, Mode, Row
+from relay.rehearsal.matrix.row import Ends, Gets, Mode, Row
 
 BOTH = (Mode.STREAM, Mode.WHOLE)
 WHOLE_ONLY = (Mode.WHOLE,)

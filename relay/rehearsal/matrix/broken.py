@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Phase
-from tests.faults.matrix.shapes import (
+from relay.rehearsal.matrix.row import ANY, Client, Gets
+from relay.rehearsal.matrix.shapes import (
     BOTH,
     CHAT,
     NOT_RESPONSES,
@@ -16,7 +17,6 @@ from tests.faults.matrix.shapes import (
     premature,
     unusable,
 )
-from tests.faults.row import ANY, Client, Gets
 
 # Broke off in the stream
 BROKEN = (

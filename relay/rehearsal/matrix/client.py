@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.faults.row import Client, Ends, Leaves
-from tests.relay.rehearsal.raw_client import Reply, interpret
+from relay.rehearsal.matrix.reply import Reply, interpret
+from relay.rehearsal.matrix.row import Client, Ends, Leaves
 
 LINGER_ZERO = struct.pack("ii", 1, 0)
 SO_ATTACH_FILTER = 26

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Fault, Phase
-from tests.faults.matrix.shapes import (
+from relay.rehearsal.matrix.row import END, Client, Ends, Gets, Leaves
+from relay.rehearsal.matrix.shapes import (
     BOTH,
     CHAT,
     WHOLE_ONLY,
@@ -14,8 +15,7 @@ from tests.faults.matrix.shapes import (
     rejected,
     undelivered,
 )
-from tests.faults.row import END, Client, Ends, Gets, Leaves
-from tests.faults.upstreams import LIMITED_KEY
+from relay.rehearsal.matrix.upstreams import LIMITED_KEY
 
 # The client left
 silent = partial(aborted, script="silent", phase=Phase.WAITING, status=None, gets=Gets.NOTHING)

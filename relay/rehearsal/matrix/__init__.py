@@ -6,11 +6,11 @@ rehearsal (`manage.py faultserver --list` names them), and what must come of it.
 
 from __future__ import annotations
 
-from tests.faults.matrix.broken import BROKEN, BROKEN_WHOLE, LATE, SAID, UNREADABLE
-from tests.faults.matrix.clients import LEFT, REJECTED, STUCK
-from tests.faults.matrix.ended import AROUND, ATTEMPTS, EARLY, FINE
-from tests.faults.matrix.unanswered import ANSWERED, CONNECTING, NOTHING
-from tests.faults.row import Row
+from relay.rehearsal.matrix.broken import BROKEN, BROKEN_WHOLE, LATE, SAID, UNREADABLE
+from relay.rehearsal.matrix.clients import LEFT, REJECTED, STUCK
+from relay.rehearsal.matrix.ended import AROUND, ATTEMPTS, EARLY, FINE
+from relay.rehearsal.matrix.row import Row
+from relay.rehearsal.matrix.unanswered import ANSWERED, CONNECTING, NOTHING
 
 SECTIONS: dict[str, tuple[Row, ...]] = {
     "The upstream could not be reached": CONNECTING,

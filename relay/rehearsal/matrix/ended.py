@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Fault, Outcome, Phase
-from tests.faults.matrix.shapes import (
+from relay.rehearsal.matrix.row import Gets, Mode
+from relay.rehearsal.matrix.shapes import (
     BOTH,
     CHAT,
     NOT_RESPONSES,
@@ -17,7 +18,6 @@ from tests.faults.matrix.shapes import (
     refused,
     shortened,
 )
-from tests.faults.row import Gets, Mode
 
 # Around the terminal event
 AROUND = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.faults.protocols import COLUMNS
+from relay.rehearsal.matrix.protocols import COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
