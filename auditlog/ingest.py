@@ -19,7 +19,7 @@ from django.db import connections, models, router, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from auditlog import columns, recording, retention
+from auditlog import columns, live, recording, retention
 from auditlog.models import INGRESS, AuditEntry, HourlyCount, LeftOut, RecordingState
 from auditlog.recording import Rules
 
@@ -67,6 +67,8 @@ def store_entries(entries: Sequence[Mapping[str, Any]]) -> StoreResult:
         for start in range(0, len(entries), BATCH):
             total += _store(entries[start : start + BATCH])
         total.trimmed = _make_room()
+        if total.stored:
+            transaction.on_commit(live.announce, using=router.db_for_write(AuditEntry), robust=True)
     return total
 
 

@@ -1,7 +1,8 @@
 """What the audit log's pages show of things that it knows nothing about: the error event of a request, the journal's lag.
 
-`AUDITLOG["PANELS"]` names a module by dotted path that may offer `journal_lag() -> float | None` and
-`error_of_entry(request_id) -> {"name", "message", "url"} | None`. Whatever it lacks, or fails at, is a panel less.
+`AUDITLOG["PANELS"]` names a module by dotted path that may offer `journal_lag() -> float | None`,
+`error_of_entry(request_id) -> {"name", "message", "url"} | None` and `end_stream(request_id) -> bool`. Whatever it lacks,
+or fails at, is a panel less.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ def journal_lag() -> float | None:
 def error_of_entry(request_id: str) -> dict[str, Any] | None:
     """The error event of the same request, and where its page is."""
     return _ask("error_of_entry", request_id)
+
+
+def end_stream(request_id: str) -> bool:
+    """Ends a request in flight, in whichever process it runs; whether that could be asked for."""
+    return bool(_ask("end_stream", request_id))
 
 
 def _ask(question: str, *args: Any) -> Any:

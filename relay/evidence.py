@@ -108,7 +108,7 @@ def entry_of(exchange: Exchange, verdict: Verdict | None = None) -> dict[str, An
         "attempt_count": len(exchange.attempts),
     }
     if verdict is None or exchange.ended is None:
-        return pruned(entry)
+        return pruned(entry | {"evidence": _so_far(exchange, attempt) if attempt else None})
     duration = exchange.ended - exchange.received
     first = exchange.first_event or exchange.first_upstream_byte
     entry |= {
@@ -133,6 +133,28 @@ def entry_of(exchange: Exchange, verdict: Verdict | None = None) -> dict[str, An
         if usage.output and first and exchange.ended - first > 0.05:
             entry["tokens_per_second"] = round(usage.output / (exchange.ended - first), 2)
     return pruned(entry)
+
+
+def _so_far(exchange: Exchange, attempt: Attempt) -> dict[str, Any]:
+    """What a request in flight shows of itself: `live` holds what is true at this moment alone."""
+    now, waiting = exchange.loop.time(), exchange.reading_since
+    idle = getattr(exchange.upstream, "idle_timeout", None)
+    return pruned(
+        {
+            "provider": attempt.upstream,
+            "event_count": exchange.answer.event_count if exchange.answer else None,
+            "attempts": [_attempt(item) for item in exchange.attempts],
+            "timeline": _timeline(exchange, attempt),
+            "heartbeats": _heartbeats(exchange),
+            "live": pruned(
+                {
+                    "seen_ms": _ms(exchange, now),
+                    "silent_ms": round((now - waiting) * 1000, 3) if waiting is not None else None,
+                    "idle_timeout_ms": idle * 1000 if idle else None,
+                }
+            ),
+        }
+    )
 
 
 def saved_attempts(exchange: Exchange, verdict: Verdict) -> list[dict[str, Any]]:

@@ -115,6 +115,7 @@ class Exchange:
         self.peer = ""
         self.peer_kind = "direct"
         self.client_key = ""
+        self.client_key_id: int | None = None
         self.model: str | None = None
         self.upstream_model: str | None = None
         self.stream: bool | None = None

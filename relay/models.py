@@ -435,6 +435,16 @@ class JournalCheckpoint(models.Model):
         return f"{self.journal} at {self.segment}:{self.offset}"
 
 
+class StopOrder(models.Model):
+    """That a request in flight is to end (relay/stopping.py)."""
+
+    request_id = models.CharField(max_length=128, primary_key=True)
+    asked_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.request_id
+
+
 class InstanceLease(models.Model):
     """That an instance lives. Its siblings end its open requests once this has expired."""
 

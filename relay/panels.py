@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from auditlog.models import AuditEntry, HourlyCount
 from errorlog.models import ErrorEvent
-from relay import journal
+from relay import journal, stopping
 from relay.close_record import NO_REQUEST
 from relay.models import JournalCheckpoint
 from relay.shipper.segments import JournalReader, Position, journals
@@ -60,6 +60,14 @@ def completed_sample(upstream: str, since: datetime) -> list[dict[str, Any]]:
 def newest_ending() -> datetime | None:
     """When the last request ended that was recorded: how fresh what the pages show is."""
     return AuditEntry.objects.filter(outcome__isnull=False).order_by("-time", "-id").values_list("time", flat=True).first()
+
+
+def end_stream(request_id: str) -> bool:
+    """Has a request in flight end, in whichever process of the gateway it runs. False where it has no id of its own."""
+    if not _named(request_id):
+        return False
+    stopping.order(request_id)
+    return True
 
 
 def journal_lag() -> float | None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from relay import bell, models, vault
+from relay import bell, models, stopping, vault
 from relay.balancing import Candidate, ranked
 from relay.ending import Cause
 from relay.snapshot import (
@@ -281,6 +281,7 @@ class Refresher(threading.Thread):
             if models.ConfigVersion.present() != _snapshot.version:
                 snapshot = load_now()
                 logger.info("Configuration version %d is in use.", snapshot.version)
+                stopping.obey(snapshot)
             _show_cooling()
         except (DatabaseError, InterfaceError) as error:
             if not self._away:

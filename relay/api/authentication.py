@@ -31,6 +31,7 @@ class ClientKeyAuth:
         if key is None:
             raise Refusal(Cause.BAD_KEY, "this client key is not known, switched off or expired")
         request.exchange.client_key = key.label  # type: ignore[attr-defined]
+        request.exchange.client_key_id = key.id  # type: ignore[attr-defined]
         return key
 
 
