@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -23,7 +24,7 @@ from relay.ending import CAUSES, DEAD_ON_ARRIVAL, TIMEOUTS, Cause, Outcome, Phas
 from relay.exchange import Attempt, Exchange
 from relay.refusal import Refusal, client_error, error_response
 from relay.snapshot import RouteSpec
-from relay.transport import TransportFailure, UpstreamTransport
+from relay.transport import TransportFailure, UpstreamTransport, value_of
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer, BadField, ClientError, Kind, MalformedBody
 from relay.wire.passage import Passage
@@ -224,7 +225,7 @@ class Run:
         try:
             response = await self._ask(fresh)
             self.body = response.stream
-            coding = response.headers.get("content-encoding", "").strip().lower()
+            coding = value_of(response.headers, b"content-encoding").strip().lower()
             self.decoder = Decoder(coding, DECODED_LIMIT) if coding in KNOWN else None
             if response.status_code >= 300:
                 await self._refused(response)
@@ -253,7 +254,7 @@ class Run:
 
     async def _answer(self, response: httpx.Response) -> HttpResponseBase:
         """A stream or a whole body: as was asked for, or, on a path that no reader knows, as it came."""
-        media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media = value_of(response.headers, b"content-type").partition(";")[0].strip().lower()
         if self.question.main or media in ("application/json", ""):
             return await (self._open_stream(response) if self.exchange.stream else self._whole(response))
         return await (self._open_stream(response) if media == "text/event-stream" else self._open_raw(response))
@@ -403,7 +404,7 @@ class Run:
         begun = False  # something that is not blank came
         while True:
             try:
-                async with asyncio.timeout_at(deadline if held else None):
+                async with asyncio.timeout_at(deadline) if held else nullcontext():  # mostly the first read has content
                     chunk = await self._read()
             except TimeoutError:
                 break

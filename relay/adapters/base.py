@@ -16,6 +16,7 @@ import orjson
 
 from relay.ending import Cause
 from relay.routing import CredentialSpec, UpstreamSpec
+from relay.transport import headers_of
 
 # Hop-by-hop, ours to decide, or the client's own secret: never sent on. Everything else is the client's to say.
 DROPPED_HEADERS = frozenset(
@@ -27,6 +28,7 @@ DROPPED_HEADERS = frozenset(
 # What the upstream says to the client about retrying and limits, and about the body.
 PASSED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-", b"retry-after", b"openai-", b"anthropic-")
 PASSED_HEADERS = frozenset({b"x-should-retry", b"content-type", b"content-language"})
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"cf-ray")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s|d)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -86,8 +88,7 @@ class Adapter:
             "ca_bundle": upstream.ca_bundle or None,
             "fresh": fresh,
         }
-        request = httpx.Request(method, url, headers=sent, extensions=extensions)
-        request.stream = httpx.ByteStream(body)
+        request = httpx.Request(method, url, headers=headers_of(sent), stream=httpx.ByteStream(body), extensions=extensions)
         request._content = body
         return request
 
@@ -154,12 +155,12 @@ def _until(value: str, now: float) -> float:
 
 def clean(value: bytes) -> str:
     """A header value without control characters: those are refused by servers and would kill the answer."""
-    return "".join(char if char >= " " and char != "\x7f" else " " for char in value.decode("latin-1"))
+    return CONTROL.sub(" ", value.decode("latin-1"))
 
 
 def upstream_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The upstream's own id of the request, for evidence."""
-    found = {name.lower(): value for name, value in raw if name.lower() in REQUEST_ID_HEADERS}
+    found = {lower: value for name, value in raw if (lower := name.lower()) in REQUEST_ID_HEADERS}
     for name in REQUEST_ID_HEADERS:
         if name in found:
             return clean(found[name])[:256]

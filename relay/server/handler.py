@@ -11,11 +11,9 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from io import BytesIO
 from typing import Any
 
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
 from django.urls import Resolver404, resolve
 
@@ -25,6 +23,7 @@ from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
+from relay.server.request import ClientRequest
 from relay.supervisor import STREAM_HEADERS
 from relay.watchdog import Watchdog
 from relay.wire import ollama
@@ -265,8 +264,7 @@ class RelayHandler:
                 return _decoded(scope, parts[0] if len(parts) == 1 else b"".join(parts), limit)
 
     async def _view(self, exchange: Exchange, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
-        request = ASGIRequest(scope, BytesIO(body))
-        request._body = body  # type: ignore[attr-defined]
+        request = ClientRequest(scope, body)
         request.exchange = exchange  # type: ignore[attr-defined]
         view = self.views.get(scope["path"])
         if view is not None:

@@ -6,6 +6,7 @@ table from exceptions to causes, `facts` what it tells. Nothing outside this pac
 
 from relay.transport.body import UpstreamBody
 from relay.transport.facts import ConnectionFacts, TransportFailure
+from relay.transport.headers import headers_of, value_of
 from relay.transport.upstream import UpstreamTransport
 
-__all__ = ["ConnectionFacts", "TransportFailure", "UpstreamBody", "UpstreamTransport"]
+__all__ = ["ConnectionFacts", "TransportFailure", "UpstreamBody", "UpstreamTransport", "headers_of", "value_of"]

@@ -25,6 +25,7 @@ from relay.transport import causes
 from relay.transport.body import UpstreamBody
 from relay.transport.connector import Target, UpstreamConnector, trusting
 from relay.transport.facts import ConnectionFacts, TransportFailure
+from relay.transport.headers import headers_of
 from relay.transport.protocol import UpstreamProtocol
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -81,7 +82,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         assert self._loop is not None
         return httpx.Response(
             message.code,
-            headers=message.raw_headers,
+            headers=headers_of(message.raw_headers),
             stream=UpstreamBody(self._loop, connection, protocol, payload),
             extensions={"connection": facts, "reason_phrase": message.reason.encode("utf-8", "surrogateescape")},
         )

@@ -1,0 +1,29 @@
+"""The short way to httpx's headers gives what httpx gives."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from relay.transport import headers_of, value_of
+
+PAIRS = [
+    (b"Content-Type", b"text/event-stream"),
+    (b"X-Twice", b"1"),
+    (b"x-twice", b"2"),
+    (b"x-latin", b"caf\xe9"),
+    (b"empty", b""),
+]
+
+
+def test_it_is_httpx_own() -> None:
+    ours, theirs = headers_of(PAIRS), httpx.Headers(PAIRS)
+    assert ours == theirs
+    assert ours.raw == theirs.raw
+    assert ours.multi_items() == theirs.multi_items()
+    assert ours["x-twice"] == theirs["x-twice"] == "1, 2"
+
+
+@pytest.mark.parametrize(("name", "value"), [(b"content-type", "text/event-stream"), (b"x-latin", "café"), (b"none", "")])
+def test_a_value_by_its_name(name: bytes, value: str) -> None:
+    assert value_of(headers_of(PAIRS), name) == value
