@@ -40,6 +40,7 @@ class Observation:
     client_id: str
     seen: raw.Seen
     reference: bytes  # what the upstream sends to one who asks it directly
+    run: str  # which is in all of its ids
     entries: list[dict[str, Any]] = field(default_factory=list)
     egress: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -53,8 +54,6 @@ class Observation:
     def body(self) -> bytes:
         return normal(self.seen.reply.body, self.run)
 
-    run: str = ""
-
 
 def normal(body: bytes, run: str) -> bytes:
     """The bytes without what differs between two answers of the scripted upstream: its ids and the time."""
@@ -66,45 +65,27 @@ def _fixed(found: re.Match[bytes]) -> bytes:
 
 
 class Campaign:
-    """The observations of `cases`, by id."""
+    """A scripted upstream, the observations of cases that were provoked against a gateway, and their logs read afterwards."""
 
-    def __init__(self, cases: Iterable[Case], folder: Path) -> None:
-        self.cases = list(cases)
+    def __init__(self, upstream: FaultServer) -> None:
+        self.upstream = upstream
         self.observations: dict[str, Observation] = {}
-        with FaultServer().run_in_thread() as upstream, secure(folder) as tls, full_port() as full:
-            own = tuple(own_group(case.group, case.row.credentials) for case in self.cases if case.row.credentials)
-            places = {
-                "url": upstream.url,
-                "port": str(upstream.port),
-                "tls": str(tls),
-                "closed": str(free_port()),
-                "full": str(full),
-            }
-            gateway = Gateway(folder, config_of((*own, *GROUPS), places), TRUSTED_PROXIES="", REQUEST_TIMEOUT="2")
-            try:
-                self._run(gateway, upstream)
-            finally:
-                self.exit_code = gateway.stop()
-            self.output = gateway.output.read_text()
 
-    def _run(self, gateway: Gateway, upstream: FaultServer) -> None:
-        slow_first = sorted(self.cases, key=lambda case: -case.row.client.waits)
+    def run(self, gateway: Gateway, cases: Iterable[Case]) -> None:
+        """Provokes the cases, many at a time, and reads the logs."""
+        slow_first = sorted(cases, key=lambda case: -case.row.client.waits)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for observation in pool.map(lambda case: self._observe(case, gateway, upstream), slow_first):
-                self.observations[observation.case.id] = observation
-        by_id = {item.client_id: item for item in self.observations.values()}
-        for record in upstream.log():
-            if record.headers.get(ROW_HEADER) in by_id:
-                by_id[record.headers[ROW_HEADER]].requests.append(record)
-        self._read_logs(gateway, by_id)
+            list(pool.map(lambda case: self.observe(case, gateway.port), slow_first))
+        self.read_logs(gateway)
 
-    def _observe(self, case: Case, gateway: Gateway, upstream: FaultServer) -> Observation:
+    def observe(self, case: Case, port: int) -> Observation:
+        """Provokes one case; what the client saw of it is known when this returns."""
         client_id = f"{case.id}-{uuid.uuid4().hex[:8]}"
         body = _body(case)
-        run = upstream._run
+        run = self.upstream._run
         reference = b""
         if case.row.reference or case.row.gets.compared:
-            reference = normal(self._direct(case, upstream), run)
+            reference = normal(self._direct(case), run)
         headers = {"x-request-id": client_id, ROW_HEADER: client_id}
         key = case.row.request.get("key", KEY)
         if key:
@@ -114,20 +95,24 @@ class Campaign:
             sent = sent[: len(sent) - int(len(body) * (1 - case.row.client.sends))]
         after = case.column.end if case.row.client.after == END else case.row.client.after
         try:
-            seen = raw.ask(gateway.port, case.row.client, sent, after)
+            seen = raw.ask(port, case.row.client, sent, after)
         except OSError as error:
             raise AssertionError(f"{case.id}: {error!r}") from error
-        return Observation(case, client_id, seen, reference, run=run)
+        found = self.observations[case.id] = Observation(case, client_id, seen, reference, run)
+        return found
 
-    def _direct(self, case: Case, upstream: FaultServer) -> bytes:
+    def _direct(self, case: Case) -> bytes:
+        """What the upstream sends to one who asks it without the gateway between."""
         script = case.row.reference or case.row.script or case.row.name
         fields = {name: value for name, value in case.row.request.items() if name == "stream_options"}
         body = orjson.dumps(case.column.body(case.model, case.streamed) | fields)
         sent = raw.request(f"/~{script}{case.column.path}", body, {})
-        return raw.ask(upstream.port, STAYS, sent, b"", patience=1.0).reply.body
+        return raw.ask(self.upstream.port, STAYS, sent, b"", patience=1.0).reply.body
 
-    def _read_logs(self, gateway: Gateway, by_id: dict[str, Observation]) -> None:
-        deadline = time.monotonic() + 20
+    def read_logs(self, gateway: Gateway, seconds: float = 20.0) -> None:
+        """Gives each observation its entries, error events and what the upstream saw of it."""
+        by_id = {item.client_id: item for item in self.observations.values()}
+        deadline = time.monotonic() + seconds
         while True:
             entries = _pages(gateway, "/api/audit/entries", {"limit": 200})
             ended = {entry["client_request_id"] for entry in entries if entry["outcome"]}
@@ -145,6 +130,18 @@ class Campaign:
         for event in _pages(gateway, "/api/errors/events", {"limit": 500}):
             if event["request_id"] in requests:
                 requests[event["request_id"]].events.append(event)
+        for record in self.upstream.log():  # last, so that what the gateway closed has been seen to close
+            if record.headers.get(ROW_HEADER) in by_id:
+                by_id[record.headers[ROW_HEADER]].requests.append(record)
+
+
+@contextmanager
+def world(folder: Path, cases: Iterable[Case]) -> Iterator[tuple[FaultServer, str]]:
+    """The scripted upstream, and the configuration that leads to it and to all places that cannot be reached."""
+    own = tuple(own_group(case.group, case.row.credentials) for case in cases if case.row.credentials)
+    with FaultServer().run_in_thread() as upstream, secure(folder) as tls, full_port() as full:
+        places = {"url": upstream.url, "port": upstream.port, "tls": tls, "closed": free_port(), "full": full}
+        yield upstream, config_of((*own, *GROUPS), {name: str(place) for name, place in places.items()})
 
 
 def _pages(gateway: Gateway, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:

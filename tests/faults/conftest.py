@@ -77,6 +77,8 @@ def free_port() -> int:
 class Gateway:
     """One `manage.py serve`, and what the tests ask of it."""
 
+    program = "manage.py"
+
     def __init__(self, folder: Path, config: str, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -102,7 +104,7 @@ class Gateway:
     def start(self) -> None:
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+                [sys.executable, self.program, "serve"],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=output,

@@ -6,8 +6,9 @@ import pytest
 
 from relay.rehearsal.matrix import ROWS
 from relay.rehearsal.matrix.row import Case, cases_of
-from tests.faults.campaign import Campaign
+from tests.faults.campaign import Campaign, world
 from tests.faults.checks import PROMISES
+from tests.faults.conftest import Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 CASES = cases_of(ROWS)
@@ -16,8 +17,16 @@ CASES = cases_of(ROWS)
 @pytest.fixture(scope="module")
 def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     """Runs the selected cases, all of them before the first is judged."""
+    folder = tmp_path_factory.mktemp("matrix")
     selected = [item.callspec.params["case"] for item in request.session.items if "campaign" in getattr(item, "fixturenames", ())]
-    return Campaign(selected, tmp_path_factory.mktemp("matrix"))
+    with world(folder, selected) as (upstream, config):
+        gateway = Gateway(folder, config, TRUSTED_PROXIES="", REQUEST_TIMEOUT="2")
+        try:
+            campaign = Campaign(upstream)
+            campaign.run(gateway, selected)
+        finally:
+            assert gateway.stop() == 0
+    return campaign
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -24,6 +24,7 @@ LIMITED_KEY = "test-client-key-limited"
 PATIENT = "first_byte_timeout = 30\nidle_timeout = 30\nwrite_timeout = 30"
 GROUPS = (
     Group("hasty", "first_byte_timeout = 1\nidle_timeout = 1"),
+    Group("lagging", "idle_timeout = 2"),
     Group("stalls", "idle_timeout = 30\nstalled_timeout = 1.5"),
     Group("total", "total_timeout = 1.5"),
     Group("narrow", "write_timeout = 2"),
