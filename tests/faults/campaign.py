@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ ROW_HEADER = "x-row"  # passed on to the upstream, so that its ledger knows the 
 VOLATILE = re.compile(rb'"created(?:_at)?":\d+|(?:call|rs|msg|fc)_[0-9a-f]{6}(?=["_])')
 
 
-@dataclass(slots=True)
+@dataclass
 class Observation:
     """All that is known of one case: what the client saw, what both logs keep, what reached the upstream."""
 
@@ -50,7 +51,7 @@ class Observation:
     def entry(self) -> dict[str, Any]:
         return self.entries[0]
 
-    @property
+    @cached_property
     def body(self) -> bytes:
         return normal(self.seen.reply.body, self.run)
 
@@ -107,7 +108,7 @@ class Campaign:
         fields = {name: value for name, value in case.row.request.items() if name == "stream_options"}
         body = orjson.dumps(case.column.body(case.model, case.streamed) | fields)
         sent = raw.request(f"/~{script}{case.column.path}", body, {})
-        return raw.ask(self.upstream.port, STAYS, sent, b"", patience=1.0).reply.body
+        return raw.ask(self.upstream.port, STAYS, sent, b"", patience=20).reply.body
 
     def read_logs(self, gateway: Gateway, seconds: float = 20.0) -> None:
         """Gives each observation its entries, error events and what the upstream saw of it."""

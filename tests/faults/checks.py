@@ -76,7 +76,7 @@ def client_bytes(seen: Observation) -> None:
 
 
 def _whole(seen: Observation) -> None:
-    assert _unbeaten(seen) == seen.reference
+    _same(seen.reference, _unbeaten(seen))
     if seen.case.streamed and not seen.case.row.script and seen.case.row.outcome is Outcome.COMPLETED:
         assert seen.body
 
@@ -89,7 +89,7 @@ def _mended(seen: Observation) -> None:
 
 def _marked(seen: Observation) -> None:
     assert seen.case.column.marker
-    assert seen.body == seen.reference + seen.case.column.marker
+    _same(seen.reference + seen.case.column.marker, seen.body)
 
 
 def _converted(seen: Observation) -> None:
@@ -132,6 +132,11 @@ def _unbeaten(seen: Observation) -> bytes:
         assert all(not piece or piece.endswith(b"\n\n") for piece in pieces[:-1])
         body = b"".join(pieces)
     return body
+
+
+def _same(expected: bytes, got: bytes) -> None:
+    if expected != got:  # said by hand, since pytest would lay megabytes side by side
+        raise AssertionError(f"{len(got)} bytes; {_difference(expected, got)}")
 
 
 def _difference(expected: bytes, got: bytes) -> str:

@@ -30,7 +30,13 @@ BROKEN = (
     broken("cut-after-one", "the same after one delta", script="cut,after=1", cause=Cause.TRUNCATED_BODY),
     broken("short-length", "Content-Length short", cause=Cause.TRUNCATED_BODY),
     broken("bad-chunk", "bad chunk size", cause=Cause.UPSTREAM_PROTOCOL),
-    broken("bad-chunk-held", "bad chunk size, then silence", script="bad-chunk,hold=1", cause=Cause.UPSTREAM_PROTOCOL),
+    broken(
+        "bad-chunk-held",
+        "bad chunk size, then silence",
+        script="bad-chunk,hold=1",
+        reference="bad-chunk",
+        cause=Cause.UPSTREAM_PROTOCOL,
+    ),
     broken("reset", "reset after N events", cause=Cause.RESET),
     broken("reset-bare", "reset of a body that its close would end", cause=Cause.RESET),
     broken("tool-cut", "cut inside a tool call's arguments", cause=Cause.TRUNCATED_BODY),
@@ -98,7 +104,14 @@ BROKEN_WHOLE = (
 late = partial(failed, phase=Phase.STREAMING, status=200, gets=Gets.TOLD)
 LATE = (
     late("idle", "silence after N events", cause=Cause.IDLE_TIMEOUT, upstream="hasty", reference="eof", reason=r"1\.\d s"),
-    late("half-event-held", "silence inside an event", script="half-event,end=hold", cause=Cause.IDLE_TIMEOUT, upstream="hasty"),
+    late(
+        "half-event-held",
+        "silence inside an event",
+        script="half-event,end=hold",
+        reference="half-event",
+        cause=Cause.IDLE_TIMEOUT,
+        upstream="hasty",
+    ),
     late(
         "pings",
         "only pings for long",

@@ -32,6 +32,7 @@ AROUND = (
         "no-done-silence",
         "finish reason but no end marker, then silence",
         gets=Gets.MARKED,
+        reference="no-done",
         protocols=NOT_RESPONSES,
         evidence={"notes": "no-done-marker"},
     ),
