@@ -28,6 +28,7 @@ PLAYS = (
     ("mistral-large", "mirror-eu", "status,code=429,retry_after=90"),
     ("llama-4-scout", "closed", "ok"),
     ("<script>*", "vllm-berlin", "eof,after=2"),
+    ("long-*", "openai", "ok,events=400,gap_ms=100"),
 )
 UPSTREAM = """
 [[upstream]]
@@ -83,7 +84,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
     """The gateway, after some requests: whole answers, several kinds of broken ones, hostile text wherever text can stand."""
-    running = Gateway(tmp_path_factory.mktemp("gateway"), configuration(upstream.url), ENVIRONMENT="test")
+    running = Gateway(tmp_path_factory.mktemp("gateway"), configuration(upstream.url), ENVIRONMENT="test", WORKERS="2")
     try:
         traffic(running)
         yield running
@@ -96,7 +97,7 @@ def traffic(gateway: Gateway) -> None:
     """Requests of every play, and a hostile report; returns when the last is on record."""
     headers = {"authorization": f"Bearer {KEY}", "user-agent": HOSTILE}
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=20) as client:
-        asked = [model for model, *_ in PLAYS if "*" not in model] * 2
+        asked = [model for model, *_ in PLAYS if "*" not in model] * 2  # the globs are for tests that want them
         ended = [ask(client, model) for model in ["gpt-5"] * 3 + asked + [HOSTILE]]
         client.post("/v1/chat/completions", json={"model": "gpt-5"}, headers={"authorization": "Bearer nobody-knows-me"})
     report = {"name": HOSTILE, "message": HOSTILE, "stack": HOSTILE, "context": {HOSTILE: HOSTILE}}
