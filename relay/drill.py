@@ -30,6 +30,7 @@ class Plan:
     upstream: dict[str, Any] | None = None  # fields of UpstreamSpec, with `credentials` a list of (label, secret)
     allowed_models: tuple[str, ...] = ()
     max_attempts: int = 3
+    enabled: bool = True  # whether the upstream is switched on
 
     def sign(self) -> str:
         """The header's value."""
@@ -48,7 +49,7 @@ class Plan:
         pairs = self.upstream.get("credentials", ())
         credentials = tuple(CredentialSpec(own - number, *pair) for number, pair in enumerate(pairs, 1))
         spec = UpstreamSpec(**{**self.upstream, "id": own - 1, "credentials": credentials or (NO_CREDENTIAL,)})
-        return RouteSpec(0, LABEL, (spec,), max_attempts=self.max_attempts)
+        return RouteSpec(0, LABEL, (spec,) if self.enabled else (), max_attempts=self.max_attempts)
 
 
 def read(value: bytes) -> Plan | None:

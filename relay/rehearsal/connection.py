@@ -46,11 +46,13 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._framing = Framing.CLOSE
         self._request: Request | None = None
+        self.made = False  # the loop accepts a connection one turn before it makes it ours
 
     # What the transport tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.made = True
         self.task = asyncio.get_running_loop().create_task(self._serve())
 
     def data_received(self, data: bytes) -> None:

@@ -114,7 +114,7 @@ class FaultServer:
         """Stops listening and aborts what is open."""
         if self._server is not None:
             self._server.close()
-        open_now = list(self._connections)
+        open_now = [connection for connection in self._connections if connection.made]
         for connection in open_now:
             connection.abort()
         await asyncio.gather(*(connection.task for connection in open_now), return_exceptions=True)

@@ -6,8 +6,6 @@ The cases run first and are judged later: so slow rows wait together, and the tw
 from __future__ import annotations
 
 import re
-import socket
-import ssl
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -22,11 +20,12 @@ import orjson
 
 from relay.rehearsal.ledger import Record
 from relay.rehearsal.matrix import client as raw
-from relay.rehearsal.matrix.row import END, STAYS, Case
+from relay.rehearsal.matrix.asking import end_for, sent_for
+from relay.rehearsal.matrix.places import places
+from relay.rehearsal.matrix.row import STAYS, Case
 from relay.rehearsal.matrix.upstreams import GROUPS, config_of, own_group
 from relay.rehearsal.server import FaultServer
-from tests.certificates import self_signed
-from tests.faults.conftest import KEY, Gateway, free_port
+from tests.faults.conftest import KEY, Gateway
 
 AT_ONCE = 16
 ROW_HEADER = "x-row"  # passed on to the upstream, so that its ledger knows the case
@@ -82,21 +81,13 @@ class Campaign:
     def observe(self, case: Case, port: int) -> Observation:
         """Provokes one case; what the client saw of it is known when this returns."""
         client_id = f"{case.id}-{uuid.uuid4().hex[:8]}"
-        body = _body(case)
         run = self.upstream._run
         reference = b""
         if case.row.reference or case.row.gets.compared:
             reference = normal(self._direct(case), run)
         headers = {"x-request-id": client_id, ROW_HEADER: client_id}
-        key = case.row.request.get("key", KEY)
-        if key:
-            headers["authorization"] = f"Bearer {key}"
-        sent = raw.request(case.column.path, body, headers, case.row.client.declares)
-        if case.row.client.sends < 1:
-            sent = sent[: len(sent) - int(len(body) * (1 - case.row.client.sends))]
-        after = case.column.end if case.row.client.after == END else case.row.client.after
         try:
-            seen = raw.ask(port, case.row.client, sent, after)
+            seen = raw.ask(port, case.row.client, sent_for(case, headers, KEY), end_for(case))
         except OSError as error:
             raise AssertionError(f"{case.id}: {error!r}") from error
         found = self.observations[case.id] = Observation(case, client_id, seen, reference, run)
@@ -140,9 +131,8 @@ class Campaign:
 def world(folder: Path, cases: Iterable[Case]) -> Iterator[tuple[FaultServer, str]]:
     """The scripted upstream, and the configuration that leads to it and to all places that cannot be reached."""
     own = tuple(own_group(case.group, case.row.credentials) for case in cases if case.row.credentials)
-    with FaultServer().run_in_thread() as upstream, secure(folder) as tls, full_port() as full:
-        places = {"url": upstream.url, "port": upstream.port, "tls": tls, "closed": free_port(), "full": full}
-        yield upstream, config_of((*own, *GROUPS), {name: str(place) for name, place in places.items()})
+    with FaultServer().run_in_thread() as upstream, places(upstream, folder) as found:
+        yield upstream, config_of((*own, *GROUPS), found)
 
 
 def _pages(gateway: Gateway, path: str, query: dict[str, Any]) -> list[dict[str, Any]]:
@@ -156,43 +146,3 @@ def _pages(gateway: Gateway, path: str, query: dict[str, Any]) -> list[dict[str,
         cursor = page["next"]
         if cursor is None:
             return found
-
-
-def _body(case: Case) -> bytes:
-    """The request's body, with what the row says otherwise."""
-    asked = case.row.request
-    if "" in asked:
-        return asked[""]  # type: ignore[no-any-return]
-    fields = case.column.body(case.model, case.streamed) | {name: value for name, value in asked.items() if name != "key"}
-    if case.row.client.pads:
-        fields["padding"] = "x" * case.row.client.pads
-    return orjson.dumps({name: value for name, value in fields.items() if value is not None})
-
-
-@contextmanager
-def secure(folder: Path) -> Iterator[int]:
-    """The port of an upstream whose certificate nobody signed but itself."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed(folder))
-    with FaultServer(tls=context).run_in_thread() as server:
-        yield server.port
-
-
-@contextmanager
-def full_port() -> Iterator[int]:
-    """A port whose accept queue is full, so that the kernel ignores further SYNs."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    waiting = []
-    for _ in range(2):
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.connect_ex(listener.getsockname())
-        waiting.append(sock)
-    time.sleep(0.1)
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        for sock in (*waiting, listener):
-            sock.close()

@@ -35,13 +35,13 @@ def request(path: str, body: bytes, headers: Mapping[str, str], declares: int | 
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-def ask(port: int, client: Client, sent: bytes, end: bytes, patience: float = PATIENCE) -> Seen:
+def ask(port: int, client: Client, sent: bytes, end: bytes, patience: float = PATIENCE, host: str = "127.0.0.1") -> Seen:
     """Sends the request and behaves as `client` says; `end` is what its `after=END` waits for."""
     sock = socket.socket()
     if client.buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, client.buffer)
     sock.settimeout(patience)
-    sock.connect(("127.0.0.1", port))
+    sock.connect((host, port))
     try:
         return _behave(sock, client, sent, end)
     finally:

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from relay.rehearsal.certificates import self_signed
 from relay.transport import UpstreamTransport
-from tests.certificates import self_signed
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
