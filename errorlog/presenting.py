@@ -165,12 +165,13 @@ def head_of(period: Period, requests: Mapping[str, int] | None) -> Head:
     now = timezone.now()
     known = requests if requests is not None else panels.ask("requests_by_upstream", period.since(now))
     whole = sum(known.values()) if known is not None else None
-    endings, others = HourlyCount.objects.exclude(group__cause=""), HourlyCount.objects.filter(group__cause="")
-    of_names = period.buckets_of(endings, "group__name", now)
-    of_others = period.buckets_of(others, "group__name", now)
-    counted = {name: _within(bars, period) for name, bars in {**of_names, **of_others}.items()}
+    every = period.buckets_of(HourlyCount.objects.all(), "group__name", now)
+    endings = set(ErrorGroup.objects.filter(name__in=every).exclude(cause="").order_by().values_list("name", flat=True))
+    of_names = {name: bars for name, bars in every.items() if name in endings}
+    of_others = {name: bars for name, bars in every.items() if name not in endings}
+    counted = {name: _within(bars, period) for name, bars in every.items()}
     faults: Counter[str] = Counter()
-    for bars in (*of_names.values(), *of_others.values()):
+    for bars in every.values():
         for bar in bars[-period.hours :] if period.step == 1 else bars:
             for fault, count in bar.items():
                 faults[fault_class(fault)] += count

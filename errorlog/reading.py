@@ -61,11 +61,8 @@ def unread_total(reader: str) -> int:
 def badge_number(reader: str) -> int:
     """What the navigation shows: unread events, without what clients did to themselves and what somebody silenced."""
     unread = unread_by(reader)
-    silenced = set(
-        ErrorGroup.objects.filter(pk__in=unread, status__in=[ErrorGroup.Status.MUTED, ErrorGroup.Status.IGNORED]).values_list(
-            "pk", flat=True
-        )
-    )
+    silent = (ErrorGroup.Status.MUTED, ErrorGroup.Status.IGNORED)
+    silenced = set(ErrorGroup.objects.filter(status__in=silent).order_by().values_list("pk", flat=True))
     counts_clients = options.badge_counts_client_fault()
     return sum(
         item.events - (0 if counts_clients else item.of_clients) for group, item in unread.items() if group not in silenced

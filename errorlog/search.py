@@ -1,7 +1,9 @@
 """The search of the Errors tab and of the API: words, and `field:value` pairs, into a filter of groups.
 
 `model:gpt-5 cause:eof -fault:client timeout` finds groups that have gpt-5 among their models and eof among their causes,
-are not the client's fault, and hold "timeout" in a name, title, message or request id. A minus excludes.
+are not the client's fault, and hold "timeout" in their name, their title or the message of their newest event, or have it
+as the request id of any event that is kept. A minus excludes. Messages of older events are not searched: a million of them
+would be read for every word.
 """
 
 from __future__ import annotations
@@ -71,5 +73,6 @@ def filtered(groups: QuerySet[ErrorGroup], wanted: Mapping[str, str | None]) -> 
 
 def _plain(text: str) -> Q:
     text = text.replace("\0", "")
-    in_event = ErrorEvent.objects.filter(group=OuterRef("pk")).filter(Q(request_id=text) | Q(message__icontains=text))
-    return Q(name__icontains=text) | Q(title__icontains=text) | Q(Exists(in_event))
+    newest = ErrorEvent.objects.filter(sequence=OuterRef("last_sequence"), message__icontains=text)
+    of_request = ErrorEvent.objects.filter(request_id=text, group__isnull=False).values("group")
+    return Q(name__icontains=text) | Q(title__icontains=text) | Q(pk__in=of_request) | Q(Exists(newest))

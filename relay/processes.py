@@ -15,6 +15,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from errorlog.capture import report
+from relay import journal
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 LOOK_SECONDS = 0.05
@@ -135,8 +138,10 @@ def _live(child: Child, parent: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child.run()
         code = 0
-    except BaseException:
+    except BaseException as error:
         log.exception("%s failed", child.name)
+        report(error, source="server", process=child.name)
+        journal.shut()
     finally:
         logging.shutdown()
         os._exit(code)

@@ -92,6 +92,19 @@ def test_an_exception_of_the_process_is_one_event_and_its_exit_code_and_tracebac
     assert len(lines) == 1 and '"name": "KeyError"' in lines[0] and "in f" in lines[0]
 
 
+def test_a_child_of_the_gateway_that_fails_is_one_event(tmp_path: Path) -> None:
+    code = """
+from relay.processes import Parent
+def fails():
+    raise RuntimeError("the child broke")
+Parent().add("worker 1", fails)
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    assert in_a_process(code, tmp_path).returncode == 1
+    (line,) = (tmp_path / "events").read_text().splitlines()
+    assert '"name": "RuntimeError"' in line and '"process": "worker 1"' in line
+
+
 def test_leaving_is_no_error(tmp_path: Path) -> None:
     assert in_a_process("raise SystemExit(7)", tmp_path).returncode == 7
     assert in_a_process("raise KeyboardInterrupt", tmp_path).returncode != 0
