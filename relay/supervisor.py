@@ -126,10 +126,15 @@ def _able(candidates: list[routing.Candidate], question: Question, exchange: Exc
     """
     able: list[routing.Candidate] = []
     refused: BadField | None = None
+    known: set[tuple[str, str]] = set()  # one account is asked once, though it be two upstreams of two protocols
     for candidate in candidates:
+        account = (candidate.upstream.base_url, candidate.credential.secret)
+        if account in known:
+            continue
         try:
             if question.sending(candidate.upstream.protocol, exchange.upstream_model) is not None:
                 able.append(candidate)
+                known.add(account)
         except BadField as error:
             refused = refused or error
     if able:
@@ -196,7 +201,7 @@ class Run:
         self.spoilt: TransportFailure | None = None  # raised once what was good before it has been read
         self.ended = False  # the answer's end, or its failure, was seen in the stream
         self.said = False  # something of the answer itself came
-        self.oversized = ""  # what is said of an event over the limit
+        self.unusable: tuple[Cause, str] | None = None  # why nothing can be read behind this place
 
     def failed(self, failure: AttemptFailed) -> None:
         """Writes the failure into the attempt's record."""
@@ -418,8 +423,8 @@ class Run:
             if block:
                 held.append(block)
                 size += len(block)
-            if self.oversized:
-                raise AttemptFailed(Cause.OVERSIZED_EVENT, self.oversized)
+            if self.unusable and not content:
+                raise AttemptFailed(*self.unusable)
             if not chunk and not self.ended:
                 raise AttemptFailed(Cause.EOF, "the body ended before the first content")
             if content or self.ended or size > HELD_BYTES:
@@ -522,13 +527,15 @@ class Run:
             if self.ended:
                 # Behind the end: counted by the reader, and not relayed unless it says more of a failure.
                 if self.passage.reader.read(frame).kind is Kind.ERROR and self.passage.answer.failure is not None:
-                    raws.append(frame.raw)
+                    raws.append(b"" if self.passage.translates else frame.raw)
                 continue
+            if self.unusable:
+                break
             raw, kind = self._learn(frame, now)
             raws.append(raw)
             content = kind in CONTENT or content
-        if oversized is not None and not self.ended:
-            self.oversized = str(oversized)
+        if oversized is not None and not self.ended and self.unusable is None:
+            self.unusable = Cause.OVERSIZED_EVENT, str(oversized)
         return (raws[0] if len(raws) == 1 else b"".join(raws)), content
 
     def _learn(self, frame: Frame, now: float) -> tuple[bytes, Kind]:
@@ -540,7 +547,9 @@ class Run:
             return raw, mark.kind
         exchange.event(mark.name, len(frame.raw), now)
         if raw:
-            exchange.block_event = mark.name
+            exchange.block_event = passage.name_sent(raw, mark)
+        if mark.kind is Kind.MALFORMED and passage.translates:
+            self.unusable = _unreadable(frame.data)
         if mark.kind in CONTENT:
             exchange.last_content = now
             self.said = self.said or (mark.kind in SAYS and not mark.name.endswith(ENDS_A_PART))
@@ -611,8 +620,8 @@ class Run:
                     yield block
                 elif self.ended:
                     self._nothing_more([])
-                if self.oversized:
-                    yield self._broken(Cause.OVERSIZED_EVENT, self.oversized)
+                if self.unusable:
+                    yield self._broken(*self.unusable)
                 if not chunk and not self.ended:
                     yield self._broken(Cause.EOF, "the body ended without it")
             self._note_in_band()
@@ -660,3 +669,12 @@ class Run:
         self.ended = True
         error = client_error(self.exchange, cause, f"the stream ended early: {detail}")
         return self.passage.error_frame(error)
+
+
+def _unreadable(data: bytes) -> tuple[Cause, str]:
+    """Why an event cannot be translated."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return Cause.BAD_ENCODING, f"an event is not UTF-8: {error.reason}"
+    return Cause.MALFORMED_EVENT, "an event is not a JSON object"

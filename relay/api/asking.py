@@ -61,6 +61,8 @@ async def ask(request: HttpRequest, dialect: Dialect, **told: Any) -> HttpRespon
         body,
         model,
         stream,
+        seed=exchange.request_id.removeprefix("req_"),
+        now=int(exchange.received_at),
         asks_usage=settings.ASK_FOR_USAGE,
     )
     return await supervisor.relay(exchange, request, question, _route(request, model))

@@ -45,6 +45,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer = Answer()
+        self.body: dict[str, Any] | None = None
         self._arguments = Arguments()
 
     def read(self, frame: Frame) -> Mark:
@@ -52,7 +53,7 @@ class Reader:
             return Mark(Kind.PING, "comment")
         answer = self.answer
         answer.counts_event()
-        body = decoded(frame.data, answer)
+        body = self.body = decoded(frame.data, answer)
         if body is None:
             answer.notes.add("malformed-event")
             return Mark(Kind.MALFORMED, "malformed")
@@ -91,7 +92,7 @@ class Reader:
             self._arguments.check(answer)
         part = body.get("delta") if name == "content_block_delta" else body.get("content_block")
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "input_json_delta":
+        if isinstance(part, dict) and kind == "input_json_delta":
             self._arguments.add(str(body.get("index")), part.get("partial_json"))
         if isinstance(kind, str) and "thinking" in kind:
             answer.had_reasoning = True

@@ -48,7 +48,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer = Answer()
-        self.body: dict[str, Any] | None = None  # of the last event, for whoever translates it
+        self.body: dict[str, Any] | None = None
         self._reasons: dict[int, str] = {}
         self._open: set[int] = set()
 
@@ -57,7 +57,7 @@ class Reader:
             return Mark(Kind.PING, "comment")
         answer = self.answer
         answer.counts_event()
-        body = self.body = decoded(frame.data)
+        body = self.body = decoded(frame.data, answer)
         if body is None:
             answer.notes.add("malformed-event")
             return Mark(Kind.MALFORMED, "malformed")

@@ -36,14 +36,14 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer = Answer()
-        self.body: dict[str, Any] | None = None  # of the last line, for whoever translates it
+        self.body: dict[str, Any] | None = None
 
     def read(self, frame: Frame) -> Mark:
         if frame.comment_only:
             return Mark(Kind.PING, "blank")
         answer = self.answer
         answer.counts_event()
-        body = self.body = decoded(frame.data)
+        body = self.body = decoded(frame.data, answer)
         if body is None:
             answer.notes.add("malformed-event")
             return Mark(Kind.MALFORMED, "malformed")

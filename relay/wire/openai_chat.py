@@ -58,6 +58,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer = Answer()
+        self.body: dict[str, Any] | None = None
         self._choices: set[int] = set()
         self._finished: dict[int, str] = {}
         self._arguments = Arguments()
@@ -68,13 +69,14 @@ class Reader:
         answer = self.answer
         answer.counts_event()
         if frame.data.strip() == b"[DONE]":
+            self.body = None
             if answer.event_count == 1:
                 return NOTHING
             if answer.finish is None:
                 answer.notes.add("finish-reason-missing")
             answer.terminal = answer.failure is None
             return DONE
-        body = decoded(frame.data, answer)
+        body = self.body = decoded(frame.data, answer)
         said = body if body is None else error_in(body)
         if frame.event == "error" and said is None:
             said = body or frame.data.decode("utf-8", "replace")

@@ -46,6 +46,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer = Answer()
+        self.body: dict[str, Any] | None = None
 
     def read(self, frame: Frame) -> Mark:
         if frame.comment_only:
@@ -53,8 +54,9 @@ class Reader:
         answer = self.answer
         answer.counts_event()
         if frame.data.strip() == b"[DONE]":
+            self.body = None
             return Mark(Kind.OPENING, "[DONE]")  # not of this protocol, and nothing of the answer
-        body = decoded(frame.data, answer)
+        body = self.body = decoded(frame.data, answer)
         if body is None:
             answer.notes.add("malformed-event")
             return MALFORMED

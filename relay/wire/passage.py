@@ -7,6 +7,8 @@ content, and the proper end of the body is the end. relay.wire.translation has t
 
 from __future__ import annotations
 
+from typing import Any
+
 from relay.wire.events import Answer, ClientError, Kind, Mark, Usage, count, decoded, failure_of
 from relay.wire.registry import Dialect, Reader, Scanner
 from relay.wire.sse import Frame, SSEScanner
@@ -40,6 +42,10 @@ class Passage:
         if mark.kind is Kind.ERROR:
             return frame.raw + self.dialect.after_error  # nothing of the upstream's follows
         return b"" if self._withholds_usage and mark.kind is Kind.USAGE else frame.raw
+
+    def name_sent(self, sent: bytes, mark: Mark) -> str:
+        """What evidence calls the last event in what the client is sent."""
+        return mark.name
 
     def ends_cleanly(self) -> bool:
         """Whether the answer is whole if the body properly ends here, without a marker."""
@@ -76,6 +82,7 @@ class OpaqueReader:
 
     def __init__(self) -> None:
         self.answer = Answer()
+        self.body: dict[str, Any] | None = None
 
     def read(self, frame: Frame) -> Mark:
         if frame.comment_only:

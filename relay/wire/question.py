@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 
 from relay.wire.passage import Opaque, Passage
-from relay.wire.registry import Dialect
+from relay.wire.registry import GEMINI_ARRAY, Dialect
+from relay.wire.translation.speaking import Listener
+from relay.wire.translation.translated import Translated, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Sending:
     query: str
     payload: bytes
     own_headers: bool = True
+    notes: frozenset[str] = frozenset()  # what was lost or changed by translating it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Question:
     stream: bool = False
     main: bool = True
     anywhere: bool = False
+    seed: str = ""  # unique for the request, for what an answer must be given when the upstream gave it nothing
+    now: int = 0  # epoch seconds
     asks_usage: bool = True  # the setting: ask for the usage of a stream that the client did not ask for
     changes: Mapping[str, Any] = field(default_factory=dict)  # what the route sets in the body
     _sendings: dict[tuple[str, str | None], Sending] = field(default_factory=dict)
@@ -63,7 +68,7 @@ class Question:
 
     def _sending(self, protocol: str, upstream_model: str | None) -> Sending | None:
         if protocol != self.dialect.protocol:
-            return None
+            return self._translation(protocol, upstream_model or self.model or "")
         path, payload = self.path, self.raw
         if self.body is not None:
             changes = dict(self.changes)
@@ -72,6 +77,12 @@ class Question:
                 changes |= named
             payload = self._changed(changes)
         return Sending(path, self.query, payload)
+
+    def _translation(self, protocol: str, model: str) -> Sending | None:
+        if not self.main or self.body is None:
+            return None
+        found = translate(self.dialect, self.body | dict(self.changes), protocol, model, self.stream)
+        return Sending(found.path, found.query, found.payload, own_headers=False, notes=found.notes)
 
     def _changed(self, changes: dict[str, Any]) -> bytes:
         """The client's bytes where nothing changes, or where what is ours can be put in front of them."""
@@ -95,4 +106,8 @@ class Question:
         """The way back: a new one for each attempt."""
         if not self.main:
             return Opaque(self.dialect)
+        if protocol != self.dialect.protocol:
+            sending = self.sending(protocol, upstream_model)
+            listener = Listener(self.model or "", self.body or {}, self.seed, self.now, self.path, self.dialect is GEMINI_ARRAY)
+            return Translated(self.dialect, protocol, listener, sending.notes if sending else frozenset())
         return Passage(self.dialect, withholds_usage=self._adds_usage)

@@ -17,9 +17,13 @@ FIELDS = (b":", *(name + end for name in (b"data", b"event", b"id", b"retry", b"
 
 
 class Reader(Protocol):
-    """Taps a stream: what each event means, and what the answer has told so far. Never raises."""
+    """Taps a stream: what each event means, and what the answer has told so far. Never raises.
+
+    `body` is the JSON of the event read last, for whoever translates it; None when there was none.
+    """
 
     answer: Answer
+    body: dict[str, Any] | None
 
     def read(self, frame: Frame) -> Mark: ...
 

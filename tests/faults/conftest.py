@@ -62,6 +62,7 @@ secret = "upstream-secret-0004"
 [[route]]
 model = "*"
 upstreams = ["chat", "responses", "messages"]
+max_attempts = 1  # the client's own protocol comes first; the others would be asked in translation
 
 [[route]]
 model = "closed-port"

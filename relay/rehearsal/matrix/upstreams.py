@@ -65,6 +65,8 @@ def config_of(groups: tuple[Group, ...], places: dict[str, str]) -> str:
                 parts.append(f'[[upstream.credential]]\nlabel = "{group.name}-{tag}-{"abcd"[number]}"')
                 parts.append(f'secret = "{secret(group.name, tag, number)}"')
         parts.append(f'[[route]]\nmodel = "*,on={group.name}"\nupstreams = {names!r}'.replace("'", '"'))
+        # The credentials of the client's own protocol, which come first; the others would be asked in translation.
+        parts.append(f"max_attempts = {min(3, group.credentials)}")
     parts.append(f'[[client_key]]\nlabel = "limited"\nkey = "{LIMITED_KEY}"\nallowed_models = ["gpt-*"]')
     return "\n".join(parts) + "\n"
 
