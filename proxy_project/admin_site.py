@@ -28,7 +28,17 @@ class EpitaphAdminSite(AdminSite):
         return sorted(found, key=lambda app: place.get(app["app_label"], len(ORDER)))
 
     def get_urls(self) -> list[Any]:
-        return [path("setup/", self.admin_view(self.setup_client), name="setup_client"), *super().get_urls()]
+        own = [
+            path("setup/", self.admin_view(self.setup_client), name="setup_client"),
+            path("go/", self.admin_view(self.go_to), name="go_to"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def go_to(self, request: HttpRequest) -> HttpResponse:
+        """What Ctrl K finds."""
+        from relay.admin import go_to
+
+        return go_to.view(request)
 
     def setup_client(self, request: HttpRequest) -> HttpResponse:
         """Lines to paste into a client, and a check of the whole path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -135,3 +136,94 @@ def test_hostile_text_is_shown_as_text(page: Page, path: str) -> None:
     assert not dialogs
     assert page.locator("img[src=x]").count() == 0
     assert HOSTILE in (page.locator("body").text_content() or "") or path == "/admin/"
+
+
+def test_the_palette_finds_what_only_the_server_knows(page: Page) -> None:
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("vllm-b")
+    expect(page.locator("#ep-palette-list .ep-found").first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.locator("#ep-palette-list .ep-found a", has_text="upstream").first.click()
+    page.wait_for_url("**/change/")
+
+
+STILL = """() => new Promise((done) => { let sum = 0;
+  new PerformanceObserver((list) => { for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value; })
+    .observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(sum), 300); })"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("path", [*TABS.values(), "/admin/relay/upstream/add/"])
+def test_nothing_jumps_while_a_page_loads(page: Page, path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(path)
+    assert page.evaluate(STILL) < 0.02
+
+
+FOCUS = """() => { const e = document.activeElement; if (e === document.body) return null; const s = getComputedStyle(e);
+  const ring = (s) => (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none";
+  const around = e.closest("form > div, details"); const says = ring(s) || (around && ring(getComputedStyle(around)));
+  return { says, what: e.outerHTML.slice(0, 90) }; }"""
+
+
+@pytest.mark.parametrize("path", [*TABS.values(), "/admin/relay/upstream/add/"])
+def test_the_focus_is_seen_wherever_tab_leads(page: Page, path: str) -> None:
+    page.goto(path)
+    seen = 0
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(FOCUS)
+        if focus is None:
+            break
+        assert focus["says"], focus["what"]
+        seen += 1
+    assert seen > 8
+
+
+@pytest.mark.parametrize("path", TABS.values())
+def test_without_a_script_a_page_reads_the_same(
+    browser: Browser, gateway: Gateway, session_cookies: list[Any], path: str
+) -> None:
+    texts = []
+    for script in (True, False):
+        context = browser.new_context(base_url=gateway.url, java_script_enabled=script)
+        context.add_cookies(session_cookies)
+        page = context.new_page()
+        page.goto(path)
+        texts.append(page.locator("#content h1, #content h2, #result_list th a, #result_list td a").all_inner_texts())
+        context.close()
+    assert texts[0] == texts[1]
+    assert texts[0]
+
+
+def test_a_page_that_is_not_there_says_so_in_our_own_words(page: Page, context: BrowserContext) -> None:
+    context.watch.forgiven.append("404")  # type: ignore[attr-defined]
+    answer = page.goto("/admin/nothing/here/")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    look(page, "not-found")
+
+
+def test_the_overview_keeps_itself_fresh(page: Page, gateway: Gateway) -> None:
+    page.clock.install()
+    page.goto("/admin/")
+    before = page.locator("#ov-endings h2").inner_text()
+    with httpx.Client(base_url=gateway.url, headers={"authorization": f"Bearer {KEY}"}) as client:
+        gateway.entry(ask(client, "gpt-5"))
+    page.clock.fast_forward(21_000)
+    expect(page.locator("#ov-endings h2")).not_to_have_text(before)
+
+
+def test_the_sidebar_folds_and_stays_folded(page: Page) -> None:
+    page.goto("/admin/relay/upstream/")
+    sidebar = page.locator("#nav-sidebar")
+    expect(sidebar).to_be_visible()
+    page.locator("#toggle-nav-sidebar").click()
+    expect(sidebar).to_be_hidden()
+    page.reload()
+    expect(sidebar).to_be_hidden()
+    page.locator("#toggle-nav-sidebar").click()
+    expect(sidebar).to_be_visible()

@@ -50,6 +50,29 @@ def test_a_row_opens_and_looks_right(page: Page, name: str) -> None:
     look(page, name)
 
 
+def test_a_key_is_rotated_and_shown_once(page: Page) -> None:
+    page.goto("/admin/relay/clientkey/add/")
+    page.fill("#id_label", "to be rotated")
+    page.get_by_role("button", name="Save", exact=True).click()
+    first = page.locator("#client-key").inner_text()
+    look(page, "client-key-shown")
+    page.get_by_role("link", name="I have noted it").click()
+    page.get_by_role("link", name="to be rotated").click()
+    page.get_by_role("link", name="Rotate key").click()
+    look(page, "client-key-rotate")
+    page.get_by_role("button", name="Rotate").click()
+    assert page.locator("#client-key").inner_text() != first
+
+
+def test_a_credential_is_tested_from_its_page(page: Page) -> None:
+    page.goto("/admin/relay/credential/?q=openai")
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("button", name="Save and test this credential").click()
+    expect(page.locator(".messagelist")).to_contain_text("It works: 200")
+    assert page.locator("#id_secret").input_value() == ""
+    look(page, "credential-tested")
+
+
 def test_a_deletion_asks_first(page: Page) -> None:
     page.goto("/admin/relay/upstream/")
     page.locator("#result_list tbody th a").first.click()

@@ -61,6 +61,15 @@
     if (event.target.matches("#action-toggle, .action-select")) count();
   });
 
+  /* On a phone the tabs are wider than the screen: the one that is open is brought into sight. */
+  const here = $("#ep-nav [aria-current]");
+  if (here) here.closest("ul").scrollLeft = here.offsetLeft - here.closest("ul").offsetLeft - 40;
+
+  /* Django's script remembers whether the sidebar is folded; early.js tells the stylesheet before the first paint. */
+  $("#toggle-nav-sidebar")?.addEventListener("click", () => {
+    document.documentElement.dataset.sidebar = $("#main").classList.contains("shifted") ? "open" : "closed";
+  });
+
   /* ---- palette ---- */
   const palette = $("#ep-palette");
   const input = $("#ep-palette-input");
@@ -73,7 +82,7 @@
 
   function narrow() {
     const wanted = input.value.trim();
-    for (const item of $$("#ep-palette-list li")) {
+    for (const item of $$("#ep-palette-list li:not(.ep-found)")) {
       const search = $("[data-search]", item);
       if (search) {
         item.hidden = !wanted;
@@ -81,6 +90,24 @@
         $("code", search).textContent = wanted;
       } else item.hidden = !item.textContent.toLowerCase().includes(wanted.toLowerCase());
     }
+    clearTimeout(narrow.waiting);
+    narrow.waiting = setTimeout(() => find(wanted), 120);
+  }
+
+  /* What the server knows by that name, ahead of what this page knows. */
+  async function find(wanted) {
+    const answer = wanted.length < 2 ? null : await fetch(`${palette.dataset.find}?q=${encodeURIComponent(wanted)}`).catch(() => null);
+    const items = answer?.ok ? (await answer.json()).items : [];
+    if (input.value.trim() !== wanted) return;
+    $$("#ep-palette-list .ep-found").forEach((item) => item.remove());
+    $("#ep-palette-list").prepend(...items.map((item) => {
+      const link = Object.assign(document.createElement("a"), { href: item.url });
+      link.append(Object.assign(document.createElement("code"), { textContent: item.text }), " ",
+        Object.assign(document.createElement("span"), { className: "quiet", textContent: item.hint }));
+      const row = Object.assign(document.createElement("li"), { className: "ep-found" });
+      row.append(link);
+      return row;
+    }));
   }
 
   input?.addEventListener("input", narrow);
@@ -133,6 +160,21 @@
   }
   setInterval(refreshBadge, BADGE_PERIOD);
   document.addEventListener("visibilitychange", () => { if (Date.now() - asked >= BADGE_PERIOD) refreshBadge(); });
+
+  /* ---- the overview keeps itself fresh: what it shows is asked for again, and left alone while somebody reads in it ---- */
+  const LIVE_PERIOD = 20_000;
+  async function refreshParts() {
+    const parts = $$("[data-live]");
+    if (!parts.length || document.visibilityState !== "visible") return;
+    const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of parts) {
+      const next = fresh.getElementById(part.id);
+      if (next && !part.matches(":hover, :focus-within")) part.replaceChildren(...next.childNodes);
+    }
+  }
+  if ($("[data-live]")) setInterval(refreshParts, LIVE_PERIOD);
 
   /* ---- script errors of these pages are events like any other ---- */
   let reports = 5;   /* for each page: a loop that fails must not flood the log */
