@@ -193,6 +193,7 @@ def _table() -> dict[Cause, CauseRule]:
 
 CAUSES: dict[Cause, CauseRule] = _table()
 
+CAUSE_ORDER: dict[Cause, int] = {cause: index for index, cause in enumerate(Cause)}  # decides what nothing else does
 CLIENT_CAUSES = frozenset(cause for cause, rule in CAUSES.items() if rule.outcome is Outcome.CLIENT_ABORT) | frozenset(
     {Cause.UNDELIVERED, Cause.TCP_TIMEOUT}
 )
@@ -338,7 +339,7 @@ def classify(facts: Facts) -> Verdict:
 def _first(occurrences: tuple[Occurrence, ...]) -> Occurrence:
     earliest = min(item.at for item in occurrences)
     tied = [item for item in occurrences if item.at - earliest <= SAME_TICK]
-    return min(tied, key=lambda item: (_rank(item.cause), item.at))
+    return min(tied, key=lambda item: (_rank(item.cause), item.at, CAUSE_ORDER[item.cause]))
 
 
 def _rank(cause: Cause) -> int:

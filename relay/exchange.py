@@ -42,6 +42,7 @@ class ClientClose:
     retransmits: int | None = None
     blocked_for: float = 0.0
     write_errno: str = ""
+    window_closed: float = 0.0  # seconds for which the client's receive window let nothing more through, in all
 
 
 class Client(Protocol):
@@ -50,6 +51,7 @@ class Client(Protocol):
     def heartbeat(self, frame: bytes) -> None: ...
     def abort(self) -> None: ...
     def blocked_for(self, now: float) -> float: ...
+    def unread_for(self, now: float) -> float: ...
     def vanished(self, blocked: float) -> bool: ...
     def snapshot(self) -> ClientClose | None: ...
 
@@ -324,8 +326,9 @@ class Exchange:
         if self.writing_since is not None:
             blocked = max(blocked, now - self.writing_since)
         unsent = 0.0
-        if close and (close.not_sent or close.write_buffer) and self.last_client_write is not None:
-            unsent = now - self.last_client_write
+        if close and (close.not_sent or close.write_buffer) and self.last_client_write and self.first_client_write:
+            # Since the last write at least; with writes going on, as long as the kernel says that the client took nothing.
+            unsent = max(now - self.last_client_write, min(close.window_closed, now - self.first_client_write))
         return Facts(
             phase=self.phase,
             occurrences=tuple(self.occurrences),

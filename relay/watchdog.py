@@ -67,17 +67,17 @@ class Watchdog:
         if upstream is None or exchange.client is None:
             return
         blocked = exchange.client.blocked_for(now)
-        if blocked > upstream.write_timeout:
-            self._unread(exchange, blocked)
+        if blocked and (unread := exchange.client.unread_for(now)) > upstream.write_timeout:
+            self._unread(exchange, unread)
         elif exchange.reading_since is not None and not blocked:
             self._times(exchange, now)
             self._heartbeat(exchange, now)
 
-    def _unread(self, exchange: Exchange, blocked: float) -> None:
-        if exchange.client is not None and exchange.client.vanished(blocked):
-            exchange.stop(Cause.TCP_TIMEOUT, f"the client acknowledged nothing for {blocked:.1f} s", blocked)
+    def _unread(self, exchange: Exchange, seconds: float) -> None:
+        if exchange.client is not None and exchange.client.vanished(seconds):
+            exchange.stop(Cause.TCP_TIMEOUT, f"the client acknowledged nothing for {seconds:.1f} s", seconds)
         else:
-            exchange.stop(Cause.WRITE_TIMEOUT, f"the client read nothing for {blocked:.1f} s", blocked)
+            exchange.stop(Cause.WRITE_TIMEOUT, f"the client read nothing for {seconds:.1f} s", seconds)
 
     def _times(self, exchange: Exchange, now: float) -> None:
         upstream = exchange.upstream

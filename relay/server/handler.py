@@ -146,6 +146,10 @@ class Delivery:
             return 0.0
         return max(now - self.connection.blocked_since, 1e-9)
 
+    def unread_for(self, now: float) -> float:
+        """Seconds for which the client has taken nothing of what we want to write."""
+        return self.connection.unread_for(now) if self.connection is not None else 0.0
+
     def vanished(self, blocked: float) -> bool:
         """Whether the client, which has not read for `blocked` seconds, has not even acknowledged a probe in that time."""
         unheard = self.connection.unheard_for() if self.connection is not None else None

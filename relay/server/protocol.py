@@ -23,7 +23,8 @@ from relay.exchange import ClientClose
 
 EXTENSION = "epitaph.connection"
 USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the client has vanished
-TCP_LAST_ACK, TCP_RTT, TCP_TOTAL_RETRANS, TCP_NOTSENT = 56, 68, 100, 144  # offsets in struct tcp_info (linux/tcp.h)
+TCP_INFO_SIZE = 192  # and offsets in struct tcp_info (linux/tcp.h)
+LAST_ACK, RTT, TOTAL_RETRANS, BYTES_ACKED, NOT_SENT, WINDOW_CLOSED = 56, 68, 100, 120, 144, 176
 
 
 class Cork:
@@ -56,6 +57,8 @@ class ClientConnection:
         self.watcher: Callable[[ClientClose], None] | None = None
         self.close: ClientClose | None = None
         self.blocked_since: float | None = None
+        self.acknowledged = 0  # bytes, as of the last look
+        self.progress_at = 0.0  # when it was last seen to grow
         self.resume_reading: Callable[[], None] = transport.resume_reading
         self.abort: Callable[[], None] = transport.abort
         sock = transport.get_extra_info("socket")
@@ -112,27 +115,44 @@ class ClientConnection:
 
         A client that reads nothing still acknowledges our probes of its closed window; one that vanished does not.
         """
+        info = self._tcp_info()
+        return struct.unpack_from("I", info, LAST_ACK)[0] / 1000 if info else None
+
+    def unread_for(self, now: float) -> float:
+        """Seconds for which writing has been blocked and the client's kernel took nothing; asked again while it lasts.
+
+        Blocked alone is not enough: with megabytes in the kernel's queue, a slow reader unblocks us once in minutes.
+        """
+        if self.blocked_since is None:
+            return 0.0
+        info = self._tcp_info()
+        acknowledged = struct.unpack_from("Q", info, BYTES_ACKED)[0] if info else 0
+        if acknowledged != self.acknowledged:
+            self.acknowledged, self.progress_at = acknowledged, now
+        return now - max(self.blocked_since, self.progress_at)
+
+    def _tcp_info(self) -> bytes:
+        """What the kernel tells of the connection; empty when that is not known."""
         try:
-            info = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-            return float(struct.unpack_from("I", info, TCP_LAST_ACK)[0]) / 1000
-        except (OSError, AttributeError, struct.error):
-            return None
+            info = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
+        except (OSError, AttributeError):
+            return b""
+        return info if len(info) == TCP_INFO_SIZE else b""
 
     def snapshot(self, how: str = "", cause: Cause = Cause.UNKNOWN, write_errno: str = "") -> ClientClose:
         """What the kernel knows of the socket now."""
-        send_queue = not_sent = retransmits = None
-        rtt = None
-        sock = self.transport.get_extra_info("socket")
+        send_queue = not_sent = retransmits = rtt = None
+        window_closed = 0.0
         try:
-            descriptor = sock.fileno()
+            descriptor = self.transport.get_extra_info("socket").fileno()
             send_queue = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4))[0]
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-            rtt = struct.unpack_from("I", info, TCP_RTT)[0] / 1000
-            retransmits = struct.unpack_from("I", info, TCP_TOTAL_RETRANS)[0]
-            if len(info) >= TCP_NOTSENT + 4:
-                not_sent = struct.unpack_from("I", info, TCP_NOTSENT)[0]
         except (OSError, AttributeError, struct.error):
             pass  # the socket is gone, or this is no Linux: the fields stay unknown
+        if info := self._tcp_info():
+            rtt = struct.unpack_from("I", info, RTT)[0] / 1000
+            retransmits = struct.unpack_from("I", info, TOTAL_RETRANS)[0]
+            not_sent = struct.unpack_from("I", info, NOT_SENT)[0]
+            window_closed = struct.unpack_from("Q", info, WINDOW_CLOSED)[0] / 1e6
         return ClientClose(
             how=how,
             cause=cause,
@@ -143,6 +163,7 @@ class ClientConnection:
             retransmits=retransmits,
             blocked_for=self.blocked_for(self.loop.time()),
             write_errno=write_errno,
+            window_closed=window_closed,
         )
 
 

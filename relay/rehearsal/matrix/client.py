@@ -63,7 +63,7 @@ def _behave(sock: socket.socket, client: Client, sent: bytes, end: bytes) -> See
     else:
         time.sleep(client.waits)
     if client.leaves in (Leaves.STAYS, Leaves.VANISHES):
-        how = _read_all(sock, raw) if client.leaves is Leaves.STAYS else Ends.LEFT
+        how = _read_all(sock, raw, client.pace) if client.leaves is Leaves.STAYS else Ends.LEFT
         return Seen(interpret(bytes(raw)), how, None)
     left_at = time.time()
     if client.leaves is Leaves.HALF:
@@ -89,10 +89,12 @@ def _drain(sock: socket.socket, seconds: float, raw: bytearray) -> None:
     sock.settimeout(PATIENCE)
 
 
-def _read_all(sock: socket.socket, raw: bytearray) -> Ends:
+def _read_all(sock: socket.socket, raw: bytearray, pace: int) -> Ends:
     while not _whole(raw):
+        if pace:
+            time.sleep(0.05)
         try:
-            data = sock.recv(1 << 20)
+            data = sock.recv(pace or 1 << 20)
         except (ConnectionResetError, TimeoutError):
             return Ends.CUT
         if not data:

@@ -102,7 +102,7 @@ LEFT = (
         script="ok,events=4000,gap_ms=2",
         cause=Cause.FIN,
         client=Client(FIN, after=b"data:", waits=0.5, drains=True),
-        differs={"chat": {"cause": Cause.FIN}},
+        either=(Cause.CLIENT_RESET,),  # when a byte came between its last read and its close
     ),
     flows(
         "left-paused-shortly",
@@ -153,6 +153,30 @@ STUCK = (
         cause=Cause.UNDELIVERED,
         client=Client(HALF, after=b"data:", waits=3.5, buffer=8192),
         reason=r"\d\.\d s",
+    ),
+    stuck(
+        "stuck-close",
+        "client stops reading for 3.5 s, then closes with bytes unread",
+        cause=Cause.UNDELIVERED,
+        client=Client(FIN, after=b"data:", waits=3.5, buffer=8192),
+        protocols=CHAT,
+    ),
+    stuck(
+        "stuck-trickle",
+        "client stops reading for 3.5 s while little is written, so that nothing blocks, then resets",
+        script="ok,events=3000,size=2000,gap_ms=10",
+        cause=Cause.UNDELIVERED,
+        client=Client(RESET, after=b"data:", waits=3.5, buffer=8192),
+        protocols=CHAT,
+    ),
+    drops(
+        "reads-slowly",
+        "client reads slowly, but for longer than the write timeout",
+        script="flood,bytes=5000000",
+        reference="flood,bytes=5000000",
+        upstream="narrow",
+        client=Client(after=b"data:", pace=20_000, buffer=16384),
+        protocols=CHAT,
     ),
     stuck(
         "never-reads",

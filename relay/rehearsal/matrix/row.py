@@ -66,6 +66,7 @@ class Client:
     leaves: Leaves = Leaves.STAYS
     after: bytes = b""  # reads until this came; empty: reads nothing; `END` stands for the protocol's end
     waits: float = 0.0  # seconds, having read that, without reading more
+    pace: int = 0  # bytes that it reads each 50 ms; 0: as fast as they come
     drains: bool = False  # reads while it waits, so that nothing lies unread when it leaves
     sends: float = 1.0  # the share of its request's body that it sends
     pads: int = 0  # bytes of padding in that body
@@ -105,6 +106,7 @@ class Row:
     attempts: int | None = None  # how many must be on record
     heartbeats: int = 0  # how many the client is sent; `ANY`: the upstream's own, however many came
     saved: tuple[Cause, ...] = ()  # causes of the attempts that the next one saved: egress entries
+    either: tuple[Cause, ...] = ()  # causes that chance may put in its place
     differs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by protocol or mode: fields that differ
 
     @property
