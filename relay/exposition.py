@@ -35,6 +35,7 @@ SUMMED = {
     "in_flight": "Requests that have not ended.",
     "journal_backlog_bytes": "Journal lines that wait in memory because the disk refuses them.",
     "draining": "Processes that drain.",
+    "tasks": "Tasks of the workers' event loops; at rest a few for each open connection.",
 }
 HIGHEST = {"journal_bytes": "What all journals take on this instance's disk."}
 CAUGHT_UP = "caught_up_at"  # when the shipper had last shipped all there was, seconds since 1970

@@ -31,6 +31,7 @@ class Watchdog:
         self.was_late = False
 
     def start(self) -> None:
+        metrics.lookers.append(lambda: metrics.gauge("tasks", len(asyncio.all_tasks(self.loop))))
         self.due = self.loop.time() + TICK
         self.loop.call_at(self.due, self._tick)
 
