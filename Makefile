@@ -28,6 +28,8 @@ agents: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --cache-dir build/imports
+	DATA_DIR=$$(mktemp -d) $(BIN)/mypy relay errorlog auditlog proxy_project
 	DATA_DIR=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
 
 # BENCH=--quick for a first look

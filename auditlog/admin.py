@@ -14,6 +14,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -45,7 +46,7 @@ class AuditEntryAdmin(admin.ModelAdmin):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        def page(view: Callable[..., HttpResponse], address: str, name: str) -> URLPattern:
+        def page(view: Callable[..., HttpResponseBase], address: str, name: str) -> URLPattern:
             return path(address, self.admin_site.admin_view(view), name=f"auditlog_auditentry_{name}")
 
         return [

@@ -18,10 +18,10 @@ class Glob(Lookup):
 
     lookup_name = "glob"
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
-        return f"{column} LIKE %s", [*params, re.sub(r"([%_\\])", r"\\\1", self.rhs).replace("*", "%")]
+        return f"{column} LIKE %s", (*params, re.sub(r"([%_\\])", r"\\\1", self.rhs).replace("*", "%"))
 
-    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
-        return f"{column} GLOB %s", [*params, re.sub(r"([?\[])", r"[\1]", self.rhs)]
+        return f"{column} GLOB %s", (*params, re.sub(r"([?\[])", r"[\1]", self.rhs))

@@ -36,7 +36,7 @@ GROUPS = {
 }
 ENDING = ("outcome", "cause", "phase", "fault", "fault_reason", "error")  # columns that belong to the first group
 CLIENT = ("client_key", "peer", "user_agent")
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "content": "…"}]},
     "responses": {"input": "…"},
     "messages": {"max_tokens": 1024, "messages": [{"role": "user", "content": "…"}]},
@@ -71,7 +71,7 @@ def figures(entry: AuditEntry) -> list[Figure]:
     broken = entry.outcome not in (None, "completed", "incomplete")
     ended = ended_at(evidence)
     silence = sum(part.lasted for part in parts_of(evidence) if part.kind == "silence")
-    terminal = {True: "terminal event sent", False: "terminal event not sent"}.get(evidence.get("sent_terminal"), "")
+    terminal = {True: "terminal event sent", False: "terminal event not sent", None: ""}.get(evidence.get("sent_terminal"), "")
     tokens = [f"{value:,}" if value is not None else "–" for value in (entry.input_tokens, entry.output_tokens)]
     found = [
         Figure("First event", lasted(entry.ttft_ms)),
@@ -105,7 +105,7 @@ def attempts(entry: AuditEntry) -> list[dict[str, Any]]:
     rows = [row for row in _list(entry.evidence, "attempts") if isinstance(row, dict)]
     shown = []
     for place, row in enumerate(rows, 1):
-        connection = {True: "Reused connection.", False: "New connection."}.get(row.get("reused"), "")
+        connection = {True: "Reused connection.", False: "New connection.", None: ""}.get(row.get("reused"), "")
         normal = row.get("outcome") in ("completed", "incomplete")
         shown.append({**row, "number": place, "took": lasted(row.get("ms")), "connection": connection, "normal": normal})
     return shown

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import path
 
 ORDER = ("errorlog", "auditlog", "relay", "auth", "axes")
@@ -46,7 +47,7 @@ class EpitaphAdminSite(AdminSite):
 
         return setup_client.view(self, request)
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The overview."""
         from relay.admin import first_page  # registers on this site, so it is imported once the site exists
 

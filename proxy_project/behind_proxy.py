@@ -28,7 +28,7 @@ class BehindProxyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if iscoroutinefunction(self):
-            return self._later(request)  # type: ignore[return-value]
+            return self._later(request)  # type: ignore[return-value, attr-defined]
         believe(request)
         return secured(request, self.get_response(request))
 

@@ -6,6 +6,7 @@ folder is refused, so that a test can never touch a developer's data.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -88,7 +89,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": {}}
+DATABASES: dict[str, Any] = {"default": {}}
 try:
     DATABASES["default"] = dj_database_url.parse(
         env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'epitaph.sqlite3'}"), conn_max_age=60, conn_health_checks=True

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
+from django.core.management.base import OutputWrapper
 from django.db import OperationalError, connection, transaction
 
 from proxy_project import environment as env
@@ -51,7 +52,7 @@ class Prepared:
     notice: str = field(default="", repr=False)
 
 
-def prepare(demo_port: int | None = None, out: TextIO | None = None) -> Prepared:
+def prepare(demo_port: int | None = None, out: TextIO | OutputWrapper | None = None) -> Prepared:
     """Bring the database to where the gateway can serve from it.
 
     `demo_port` is where the caller serves the built-in upstream should it be needed; None: it does not.

@@ -11,6 +11,7 @@ import asyncio
 import re
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median_high
 from typing import TYPE_CHECKING, Any, Protocol
@@ -191,6 +192,10 @@ class Exchange:
         """It is accepted: from here on it is live, and has an ending whatever happens. Its headers are known by now."""
         LIVE.add(self)
         recorder.record_open(self.record_id, self.received_at, entry_of(self))
+
+    def tell_live(self, now: float) -> None:
+        """It is still open: what is known of it by now."""
+        recorder.record_live(self.record_id, self.received_at + (now - self.received), entry_of(self))
 
     def enter(self, phase: Phase) -> None:
         """Goes on to `phase`; another attempt may go back to connecting, nothing else goes back."""
@@ -376,3 +381,12 @@ class Exchange:
         metrics.ended(self, verdict)
         self.task = self.client = None
         return verdict
+
+
+def record_call(at: float, entry: Mapping[str, Any]) -> None:
+    """Records a call that no client asked for, such as trying a credential; never raises.
+
+    It has no exchange, but it goes through the same door: nothing else imports the recorder.
+    """
+    record = recorder.new_record_id()
+    recorder.record_egress(record, at, {"request_id": record, "time": at, **entry})

@@ -117,7 +117,7 @@ class Parent:
         self.stopping = True
 
 
-def when_told(stop: Callable[[], None]) -> None:
+def when_told(stop: Callable[[], object]) -> None:
     """In a child that does not drain: calls `stop` once the parent says that no worker is left."""
     signal.signal(signal.SIGUSR1, lambda *_: stop())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])

@@ -19,6 +19,7 @@ from relay import routing
 from relay.adapters import ADAPTERS
 from relay.adapters.base import cause_of_status, error_code
 from relay.ending import Cause, Outcome
+from relay.exchange import record_call
 from relay.models import Credential
 from relay.routing import CredentialSpec, UpstreamSpec
 from relay.transport import TransportFailure, UpstreamBody, UpstreamTransport
@@ -115,15 +116,9 @@ def _judge(status: int, body: bytes) -> Trial:
 
 
 def _record(upstream: UpstreamSpec, credential: CredentialSpec, path: str, trial: Trial, at: float) -> None:
-    from relay import recorder  # here until errorlog.redaction, which it imports, is in the tree
-
-    request_id = recorder.new_record_id()
-    recorder.record_egress(
-        request_id,
+    record_call(
         at,
         {
-            "request_id": request_id,
-            "time": at,
             "method": "GET",
             "path": path,
             "tag": "credential-test",

@@ -10,9 +10,8 @@ import logging
 
 from django.conf import settings
 
-from relay import metrics, recorder
+from relay import metrics
 from relay.ending import Cause, Phase
-from relay.evidence import entry_of
 from relay.exchange import LIVE, Exchange
 
 TICK = 0.25  # seconds
@@ -58,7 +57,7 @@ class Watchdog:
             exchange.wait_lag += lag
         if now >= exchange.next_live:
             exchange.next_live = now + LIVE_EVERY
-            recorder.record_live(exchange.record_id, exchange.received_at + (now - exchange.received), entry_of(exchange))
+            exchange.tell_live(now)
         if not judges:
             return
         if exchange.phase is Phase.RECEIVING and now - exchange.last_request_byte > settings.REQUEST_TIMEOUT:

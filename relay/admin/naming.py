@@ -6,13 +6,13 @@ Who cannot see the column's heading hears these.
 from typing import Any
 
 from django.contrib.admin.widgets import AdminSplitDateTime
-from django.forms import BaseInlineFormSet, Form
+from django.forms import BaseInlineFormSet, ModelForm
 
 
 class NamedFormSet(BaseInlineFormSet):
     """Rows in a table: each control carries its column's name."""
 
-    def add_fields(self, form: Form, index: int | None) -> None:
+    def add_fields(self, form: ModelForm, index: int | None) -> None:
         super().add_fields(form, index)
         for name, field in form.fields.items():
             field.widget.attrs.setdefault("aria-label", str(field.label or name.replace("_", " ").capitalize()))

@@ -6,6 +6,7 @@ What clients did to themselves is left out, as it is from the badge.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -60,7 +61,7 @@ def suspects(period: Period, found: Traffic, now: datetime) -> tuple[list[Suspec
     ], unresolved.count()
 
 
-def _columns(groups: list[ErrorGroup], period: Period, start: datetime) -> dict[int, list[Counter[str]]]:
+def _columns(groups: Sequence[ErrorGroup], period: Period, start: datetime) -> dict[int, list[Counter[str]]]:
     number = period.hours // period.step
     columns: dict[int, list[Counter[str]]] = defaultdict(lambda: [Counter() for _ in range(number)])
     rows = HourlyCount.objects.filter(group__in=groups, hour__gte=start)
@@ -70,7 +71,7 @@ def _columns(groups: list[ErrorGroup], period: Period, start: datetime) -> dict[
     return columns
 
 
-def _models(groups: list[ErrorGroup]) -> dict[int, str]:
+def _models(groups: Sequence[ErrorGroup]) -> dict[int, str]:
     """The model that each group hits most."""
     rows = TopValue.objects.filter(group__in=groups, field="model").order_by("count")
     return dict(rows.values_list("group", "value"))  # the last one, the most frequent, stays

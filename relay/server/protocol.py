@@ -181,7 +181,7 @@ class WatchedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self.connection}  # type: ignore[typeddict-item]
+        self.scope["extensions"] = {EXTENSION: self.connection}  # type: ignore[dict-item]
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.active = self.connection.cycle = cycle

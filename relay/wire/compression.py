@@ -71,7 +71,8 @@ class Decoder:
             return b""
         try:
             if self.coding in ("zstd", "br"):
-                return self._decoder.decompress(data) if self.coding == "zstd" else self._decoder.process(data)
+                decode = self._decoder.decompress if self.coding == "zstd" else self._decoder.process
+                return bytes(decode(data))
             return self._inflate(data)
         except (zlib.error, zstandard.ZstdError, brotli.error) as error:
             raise BadCompression(f"the body is not {self.coding}: {error}") from None
