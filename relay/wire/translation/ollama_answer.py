@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -117,7 +117,7 @@ class Writer:
         return orjson.dumps(body).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029") + b"\n"
 
     def _body(self, text: str = "", thinking: str = "", calls: Iterable[ToolCall] = ()) -> dict[str, Any]:
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._listener.now))
+        moment = datetime.fromtimestamp(self._listener.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         found: dict[str, Any] = {"model": self._listener.model, "created_at": moment}
         said: dict[str, Any] = {"thinking": thinking} if thinking else {}
         written = [{"function": {"name": call.name, "arguments": json_object(call.arguments) or {}}} for call in calls]
