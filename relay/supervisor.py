@@ -542,7 +542,10 @@ class Run:
         """What one event means for the exchange (a ping means nothing), and what the client gets for it."""
         exchange, passage = self.exchange, self.passage
         mark = passage.reader.read(frame)
-        raw = passage.take(frame, mark)
+        try:
+            raw = passage.take(frame, mark)
+        except MalformedBody as error:
+            raw, self.unusable = b"", (Cause.MALFORMED_EVENT, str(error))
         if mark.kind is Kind.PING:
             return raw, mark.kind
         exchange.event(mark.name, len(frame.raw), now)

@@ -119,11 +119,19 @@ class Translated(Passage):
         return self.upstream_dialect.marked
 
     def take(self, frame: Frame, mark: Mark) -> bytes:
-        """What the client is sent: nothing for what only the upstream's protocol has, its own end at the end."""
+        """What the client is sent: nothing for what only the upstream's protocol has, its own end at the end.
+
+        Raises:
+            MalformedBody: the event is not shaped as its protocol says.
+        """
         if mark.kind is Kind.ERROR:
             return self.error_frame(self._failure())
         body = self.reader.body
-        out = b"" if mark.kind in (Kind.PING, Kind.MALFORMED) or body is None else self._written(self._decoder.read(body))
+        out = (
+            b""
+            if mark.kind in (Kind.PING, Kind.MALFORMED) or body is None
+            else self._written(self._events(self._decoder.read, body))
+        )
         return out + self.end() if self.answer.terminal else out
 
     def name_sent(self, sent: bytes, mark: Mark) -> str:
@@ -132,6 +140,13 @@ class Translated(Passage):
         if at >= 0 and (at == 0 or sent[at - 1 : at] == b"\n"):
             return sent[at + 7 : sent.find(b"\n", at)].decode("ascii", "replace")
         return self.dialect.end_name if self.answer.terminal and self.dialect.end_name else "delta"
+
+    @staticmethod
+    def _events(read: Callable[[dict[str, Any]], list[Event]], body: dict[str, Any]) -> list[Event]:
+        try:
+            return read(body)
+        except (AttributeError, TypeError, ValueError, KeyError) as error:  # a text where an object belongs, and the like
+            raise MalformedBody(f"what the upstream sent is not shaped as its protocol says: {error}") from error
 
     def _written(self, events: list[Event]) -> bytes:
         for event in events:
@@ -164,7 +179,7 @@ class Translated(Passage):
         value = decoded(body)
         if value is None:
             raise MalformedBody("the answer is not a JSON object")
-        events = self._whole_events = self._decoder.whole(value)
+        events = self._whole_events = self._events(self._decoder.whole, value)
         for event in events:
             self._note(event)
         return orjson.dumps(self._writer.whole(events))
