@@ -19,8 +19,9 @@ from ninja.errors import HttpError
 from ninja.responses import Status
 from pydantic import ConfigDict, field_validator, model_validator
 
-from errorlog import clearing, reading, search, writing
+from errorlog import clearing, presenting, reading, search, writing
 from errorlog.models import ErrorEvent, ErrorGroup
+from errorlog.periods import PERIODS
 
 router = Router()
 REPORTS_PER_MINUTE = 120
@@ -35,6 +36,7 @@ class Strict(Schema):
 
 class GroupQuery(Strict):
     by: Literal["name"] | None = Field(None, description="`name` rolls the groups up by kind.")
+    period: Literal["1h", "24h", "7d", "28d"] = Field("24h", description="With `by=name`: what `recent` and `rate` are of.")
     name: str | None = None
     status: Literal["unresolved", "resolved", "muted", "ignored"] | None = None
     regressed: bool | None = None
@@ -155,7 +157,8 @@ def _by_name(request: HttpRequest, found: QuerySet[ErrorGroup], query: GroupQuer
     for group, item in reading.unread_by(_reader(request)).items():
         if group in names:
             unread[names[group]] += item.events
-    items = [row | {"unread": unread[row["name"]]} for row in rows]
+    recent = presenting.recent_by_name(PERIODS[query.period], [row["name"] for row in rows])
+    items = [row | {"unread": unread[row["name"]], **recent[row["name"]]} for row in rows]
     return {"items": items, "next": f"{rows[-1]['last_seen'].isoformat()}_{rows[-1]['name']}" if more else None}
 
 

@@ -4,7 +4,8 @@ from django.db import transaction
 from django.db.models import Sum
 
 from errorlog.arrival import take_arrival_lock
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, ReadCursor, ReadMark, TopValue
+from errorlog.counting import forget_kinds
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount, ReadCursor, ReadMark, TopValue
 
 
 def clear() -> int:
@@ -13,7 +14,7 @@ def clear() -> int:
         take_arrival_lock()
         total = ErrorGroup.objects.aggregate(total=Sum("count"))["total"] or 0
         deleted = total + ErrorEvent.objects.filter(group=None).count()
-        for model in (ReadMark, TopValue, HourlyCount, ErrorEvent, ErrorGroup, ReadCursor):
+        for model in (ReadMark, TopValue, HourlyCount, KindCount, ErrorEvent, ErrorGroup, ReadCursor):
             model.objects.all()._raw_delete(model.objects.db)
     return deleted
 
@@ -24,6 +25,7 @@ def delete_groups(groups: list[int]) -> int:
         take_arrival_lock()
         chosen = ErrorGroup.objects.filter(pk__in=groups)
         deleted = chosen.aggregate(total=Sum("count"))["total"] or 0
+        forget_kinds(groups)
         for model in (ReadMark, TopValue, HourlyCount, ErrorEvent):
             model.objects.filter(group__in=groups)._raw_delete(model.objects.db)
         chosen._raw_delete(chosen.db)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from errorlog.models import ErrorEvent, HourlyCount, TopValue
+from django.db.models import F, Sum
+
+from errorlog.models import ErrorEvent, HourlyCount, KindCount, TopValue
 
 VALUES_PER_FIELD = 100  # then new values are counted together
 OTHERS = "…"
@@ -56,11 +58,12 @@ def properties_of(event: ErrorEvent) -> dict[str, str]:
 
 
 def count_hours(events: EventsByGroup) -> None:
-    """Adds events to the hours in which they happened."""
+    """Adds events to the hours in which they happened, of their groups and of their kinds."""
     added = Counter((group, start_of_hour(row.time), row.fault) for group, rows in events.items() for row in rows)
     if not added:
         return
     hours = {hour for _, hour, _ in added}
+    _count_kinds(Counter((row.group.name, start_of_hour(row.time), row.fault) for rows in events.values() for row in rows), hours)
     known = HourlyCount.objects.filter(group__in=events, hour__in=hours)
     for row in known:
         key = (row.group_id, row.hour, row.fault)
@@ -72,6 +75,27 @@ def count_hours(events: EventsByGroup) -> None:
         unique_fields=["group", "hour", "fault"],
         update_fields=["count"],
     )
+
+
+def _count_kinds(added: Counter[tuple[str, datetime, str]], hours: set[datetime]) -> None:
+    for row in KindCount.objects.filter(hour__in=hours, name__in={name for name, _, _ in added}):
+        key = (row.name, row.hour, row.fault)
+        if key in added:
+            added[key] += row.count
+    KindCount.objects.bulk_create(
+        [KindCount(name=name, hour=hour, fault=fault, count=count) for (name, hour, fault), count in added.items()],
+        update_conflicts=True,
+        unique_fields=["hour", "name", "fault"],
+        update_fields=["count"],
+    )
+
+
+def forget_kinds(groups: Sequence[int]) -> None:
+    """Takes the hours of groups that are about to go out of the roll-up."""
+    rows = HourlyCount.objects.filter(group__in=groups).values_list("group__name", "hour", "fault")
+    for name, hour, fault, count in rows.annotate(total=Sum("count")).order_by():
+        KindCount.objects.filter(name=name, hour=hour, fault=fault).update(count=F("count") - count)
+    KindCount.objects.filter(count=0).delete()
 
 
 def count_values(events: EventsByGroup) -> dict[int, GroupValues]:

@@ -160,6 +160,21 @@ class HourlyCount(models.Model):
         return f"{self.count} in {self.hour:%Y-%m-%d %H}h"
 
 
+class KindCount(models.Model):
+    """Events of a name in one hour, by fault, whatever their groups: the roll-up, which must not add up every group's hours."""
+
+    name = models.CharField(max_length=200)
+    hour = models.DateTimeField()
+    fault = models.CharField(max_length=20, blank=True)
+    count = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["hour", "name", "fault"], name="one_kind_an_hour_and_fault")]
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.name} in {self.hour:%Y-%m-%d %H}h"
+
+
 class TopValue(models.Model):
     """How often a property had a value in a group: what it hits, and what groups can be filtered by."""
 

@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from errorlog import counting, panels, reading
-from errorlog.models import ErrorGroup, HourlyCount, TopValue
+from errorlog.models import ErrorGroup, HourlyCount, KindCount, TopValue
 from errorlog.periods import DAY, Buckets, Period, total
 from proxy_project.charts import fault_class, sparkline
 from proxy_project.figures import ago, day_and_time, share
@@ -64,7 +65,7 @@ def figures_of(
         drawn = bars.get(group.pk, [Counter() for _ in range(period.drawn // period.step)])
         result[group.pk] = figures = GroupFigures(
             unread=unread[group.pk].events if group.pk in unread else 0,
-            count=total(drawn[-period.hours :] if period.step == 1 else drawn),
+            count=_within(drawn, period),
             of=(requests or {}).get(group.upstream) if group.upstream else None,
             chips=[(state, CHIPS.get(state, ""), state.upper()) for state in _states(group, day.get(group.pk, []), now)],
             fault=fault_class(group.fault),
@@ -165,14 +166,14 @@ def head_of(period: Period, requests: Mapping[str, int] | None) -> Head:
     now = timezone.now()
     known = requests if requests is not None else panels.ask("requests_by_upstream", period.since(now))
     whole = sum(known.values()) if known is not None else None
-    every = period.buckets_of(HourlyCount.objects.all(), "group__name", now)
+    every = period.buckets_of(KindCount.objects.all(), "name", now)
     endings = set(ErrorGroup.objects.filter(name__in=every).exclude(cause="").order_by().values_list("name", flat=True))
     of_names = {name: bars for name, bars in every.items() if name in endings}
     of_others = {name: bars for name, bars in every.items() if name not in endings}
     counted = {name: _within(bars, period) for name, bars in every.items()}
     faults: Counter[str] = Counter()
     for bars in every.values():
-        for bar in bars[-period.hours :] if period.step == 1 else bars:
+        for bar in _drawn(bars, period):
             for fault, count in bar.items():
                 faults[fault_class(fault)] += count
     order = sorted((name for name in of_names if counted[name]), key=lambda name: (-counted[name], name))
@@ -192,8 +193,30 @@ def head_of(period: Period, requests: Mapping[str, int] | None) -> Head:
     )
 
 
+def recent_by_name(period: Period, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """For each name its events in a period, by fault, and their share of all requests (None where that is not known)."""
+    now = timezone.now()
+    requests = panels.ask("requests_by_upstream", period.since(now))
+    whole = sum(requests.values()) if requests else 0
+    bars = period.buckets_of(KindCount.objects.filter(name__in=names), "name", now)
+    result = {}
+    for name in names:
+        faults: Counter[str] = Counter()
+        for bar in _drawn(bars.get(name, []), period):
+            faults += bar
+        count = faults.total()
+        rate = round(count / whole, 6) if whole else None
+        result[name] = {"period": period.key, "recent": count, "rate": rate, "faults": dict(faults)}
+    return result
+
+
+def _drawn(bars: Buckets, period: Period) -> Buckets:
+    """The bars of the period itself: a short one is drawn within a day."""
+    return bars[-period.hours :] if period.step == 1 else bars
+
+
 def _within(bars: Buckets, period: Period) -> int:
-    return total(bars[-period.hours :] if period.step == 1 else bars)
+    return total(_drawn(bars, period))
 
 
 def _kind(name: str, value: str, bars: Buckets, period: Period, requests: int | None) -> Kind:

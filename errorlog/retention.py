@@ -13,9 +13,9 @@ from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount
 
 BATCH = 1000
 
@@ -80,6 +80,7 @@ def delete_in_batches(events: QuerySet[ErrorEvent]) -> Iterator[int]:
         yield deleted
 
 
-def old_hours(before: datetime) -> QuerySet[HourlyCount]:
-    """Hourly counts that no page draws any more."""
-    return HourlyCount.objects.filter(Q(hour__lt=before))
+def delete_old_hours(before: datetime) -> None:
+    """Deletes hourly counts that no page draws any more."""
+    HourlyCount.objects.filter(hour__lt=before).delete()
+    KindCount.objects.filter(hour__lt=before).delete()

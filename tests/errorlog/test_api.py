@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from auditlog.models import HourlyCount
 from errorlog import api as errors_api
 from errorlog.ingest import store_events
 from errorlog.models import ErrorEvent, ErrorGroup
@@ -89,6 +92,18 @@ def test_the_roll_up_by_name_sums_groups(api: Client, event: Build) -> None:
     store_events([event(fingerprint=["a"]), event(fingerprint=["b"]), event(fingerprint=["b"]), event(name="Other")])
     rolled = {item["name"]: (item["count"], item["groups"], item["unread"]) for item in items(api, by="name")}
     assert rolled == {"StreamUpstreamPrematureClose": (3, 2, 3), "Other": (1, 1, 1)}
+
+
+def test_the_roll_up_has_counts_faults_and_rates_of_a_period(api: Client, event: Build) -> None:
+    now = time.time()
+    old = [event(name="A", time=now - 50 * 3600) for _ in range(5)]
+    store_events([*old, event(name="A"), event(name="A", context={"fault": "client"}), event(name="B", fingerprint=["b"])])
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    HourlyCount.objects.create(hour=hour, provider="openai", outcome="completed", count=100)
+    (day,) = [item for item in items(api, by="name") if item["name"] == "A"]
+    assert (day["count"], day["recent"], day["rate"], day["faults"]) == (7, 2, 0.02, {"upstream": 1, "client": 1})
+    (week,) = [item for item in items(api, by="name", period="7d") if item["name"] == "A"]
+    assert (week["period"], week["recent"], week["rate"]) == ("7d", 7, 0.07)
 
 
 def test_events_are_found_by_request_group_and_time(api: Client, event: Build) -> None:

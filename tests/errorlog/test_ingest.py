@@ -12,8 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from errorlog.clearing import delete_groups
 from errorlog.ingest import store_directly, store_events
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, SeenVersion, TopValue
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount, SeenVersion, TopValue
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -196,3 +197,16 @@ def test_the_first_event_of_each_version_is_remembered(event: Build) -> None:
     store_events([event(version="1.0", time=2000.0), event(version="1.1", time=3000.0), event(version="1.0", time=1000.0)])
     store_events([event(version="1.0", time=4000.0), event(version="9.9", drill=True)])
     assert {row.version: row.first_seen.timestamp() for row in SeenVersion.objects.all()} == {"1.0": 1000.0, "1.1": 3000.0}
+
+
+def test_kinds_are_counted_over_their_groups_and_without_those_that_were_deleted(event: Build) -> None:
+    def counted() -> dict[tuple[str, str], int]:
+        return {(row.name, row.fault): row.count for row in KindCount.objects.all()}
+
+    fields = [("A", "a1", "upstream"), ("A", "a1", "client"), ("A", "a2", "upstream"), ("B", "b", "upstream")]
+    made = [event(name=name, time=1000.0, fingerprint=[group], context={"fault": fault}) for name, group, fault in fields]
+    store_events(made)
+    store_events(made)
+    assert counted() == {("A", "upstream"): 2, ("A", "client"): 1, ("B", "upstream"): 1}
+    delete_groups([ErrorGroup.objects.get(parts=["a1"]).pk])
+    assert counted() == {("A", "upstream"): 1, ("B", "upstream"): 1}

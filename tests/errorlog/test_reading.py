@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from errorlog import clearing, reading
 from errorlog.ingest import store_events
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, ReadCursor, ReadMark, TopValue
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount, ReadCursor, ReadMark, TopValue
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -108,7 +108,7 @@ def test_clearing_deletes_all_and_resets_cursors(event: Build) -> None:
     reading.mark_read(ME)
     reading.mark_groups_read(OTHER, [ErrorGroup.objects.get().pk])
     assert clearing.clear() == 3
-    for model in (ErrorEvent, ErrorGroup, HourlyCount, TopValue, ReadCursor, ReadMark):
+    for model in (ErrorEvent, ErrorGroup, HourlyCount, KindCount, TopValue, ReadCursor, ReadMark):
         assert not model.objects.exists()
     store_events([event()])
     assert reading.unread_total(ME) == 1

@@ -58,6 +58,6 @@ class Command(BaseCommand):
                         bar.set_postfix(deleted=deleted)
                 bar.update()
         if not dry_run:
-            retention.old_hours(timezone.now() - max(older_than, DRAWN)).delete()
+            retention.delete_old_hours(timezone.now() - max(older_than, DRAWN))
         left = ErrorEvent.objects.count() - (deleted if dry_run else 0)
         self.stdout.write(f"{'would delete' if dry_run else 'deleted'} {deleted} events, {left} stay")
