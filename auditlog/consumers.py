@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from auditlog import live, pages
 from auditlog.entries import BadCursor, Place
 from auditlog.inflight import in_flight
-from auditlog.listing import Listing, entries_of, view_of
+from auditlog.listing import Listing, entries_of, view_of, walk_of
 from auditlog.models import AuditEntry
 from auditlog.rows import row
 
@@ -108,7 +108,7 @@ class LiveTail(AsyncJsonWebsocketConsumer):
     @database_sync_to_async
     def _missed(self) -> dict[str, Any]:
         """The rows, or word that there are too many of them and the page should be read anew."""
-        page = entries_of(self.view).page(LONGEST_BATCH, after=self.after)
+        page = entries_of(self.view).page(LONGEST_BATCH, after=self.after, walk=walk_of(self.view))
         if self.after is not None and page.newer:
             return {"reload": True}
         return {"rows": self._rendered(reversed(page.items))}

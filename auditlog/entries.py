@@ -1,7 +1,8 @@
 """Questions asked of the audit entries, and how a page of them is found.
 
 What must stay true: no page is found by counting or skipping rows. A page begins after a *place*, the (time, id) of the
-row before it, which the cursor carries; so the ten-millionth row costs what the first does.
+row before it, which the cursor carries; so the ten-millionth row costs what the first does. And no page looks at more
+than `WALKED` entries: a search for what hardly ever happens says how far it looked, and goes on from there when asked.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from auditlog.models import AuditEntry
 
 NORMAL_OUTCOMES = ("completed", "incomplete", "rejected")  # every other ending is abnormal
+WALKED = 100_000  # entries that one page looks at, at most: some tenths of a second
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -68,6 +70,7 @@ class Page:
     items: list[AuditEntry]
     older: str | None
     newer: str | None
+    edge: Place | None = None  # how far was looked, where that was not far enough to fill the page
 
 
 class AuditEntryQuerySet(models.QuerySet[Any]):
@@ -97,20 +100,49 @@ class AuditEntryQuerySet(models.QuerySet[Any]):
     def newer_than(self, place: Place) -> AuditEntryQuerySet:
         return self.filter(time__gte=place.time).filter(Q(time__gt=place.time) | Q(id__gt=place.id))
 
-    def page(self, size: int, before: Place | None = None, after: Place | None = None) -> Page:
-        """`size` entries older than `before`, or those just newer than `after`, or the newest."""
+    def not_beyond(self, place: Place, ascending: bool = False) -> AuditEntryQuerySet:
+        """Those up to this place, and the entry there."""
+        if ascending:
+            return self.filter(time__lte=place.time).filter(Q(time__lt=place.time) | Q(id__lte=place.id))
+        return self.filter(time__gte=place.time).filter(Q(time__gt=place.time) | Q(id__gte=place.id))
+
+    def page(
+        self, size: int, before: Place | None = None, after: Place | None = None, walk: AuditEntryQuerySet | None = None
+    ) -> Page:
+        """`size` entries older than `before`, or those just newer than `after`, or the newest.
+
+        `walk` holds what an index finds and the other conditions narrow: at most `WALKED` of it is looked at, and a page
+        that is not full by then says so in `edge` and leads on from there.
+        """
+        ascending = after is not None
+        edge = None if walk is None else walk.beyond(before, after)._ordered(ascending)._edge()
+        asked = self.beyond(before, after)
+        if edge is not None:
+            asked = asked.not_beyond(edge, ascending)
+        rows = list(asked._ordered(ascending)[: size + 1])
+        more, rows = len(rows) > size, rows[:size]
+        onward = Place.of(rows[-1]) if more else edge
+        if ascending:
+            rows.reverse()
+            older = Place.of(rows[-1]) if rows else after
+            return Page(rows, _cursor(older), _cursor(onward), None if more else edge)
+        newer = None if before is None else Place.of(rows[0]) if rows else before
+        return Page(rows, _cursor(onward), _cursor(newer), None if more else edge)
+
+    def beyond(self, before: Place | None, after: Place | None) -> AuditEntryQuerySet:
+        """Those on the far side of a page's place."""
         if after is not None:
-            rows = list(self.newer_than(after).order_by("time", "id")[: size + 1])
-            more, rows = len(rows) > size, rows[:size][::-1]
-            older: bool = bool(rows)
-            newer = more
-        else:
-            asked = self if before is None else self.older_than(before)
-            rows = list(asked.newest_first()[: size + 1])
-            older, rows = len(rows) > size, rows[:size]
-            newer = before is not None and bool(rows)
-        return Page(
-            rows,
-            Place.of(rows[-1]).cursor() if older else None,
-            Place.of(rows[0]).cursor() if newer else None,
-        )
+            return self.newer_than(after)
+        return self if before is None else self.older_than(before)
+
+    def _ordered(self, ascending: bool) -> AuditEntryQuerySet:
+        return self.order_by("time", "id") if ascending else self.newest_first()
+
+    def _edge(self) -> Place | None:
+        """The last place that is looked at; None when there is no more than that."""
+        found = self.values_list("time", "id")[WALKED - 1 : WALKED + 1]
+        return Place(*found[0]) if len(found) > 1 else None
+
+
+def _cursor(place: Place | None) -> str | None:
+    return None if place is None else place.cursor()

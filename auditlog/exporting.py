@@ -23,31 +23,31 @@ NAMES = ("id", *COLUMNS)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet begins to calculate at
 
 
-async def json_lines(entries: AuditEntryQuerySet) -> AsyncIterator[str]:
+async def json_lines(entries: AuditEntryQuerySet, walk: AuditEntryQuerySet | None = None) -> AsyncIterator[str]:
     """One entry a line, as the API gives it, then `{"complete": true, "rows": N}`."""
     rows = 0
-    async for page in _pages(entries):
+    async for page in _pages(entries, walk):
         rows += len(page)
         yield "".join(f"{as_json(flat(entry))}\n" for entry in page)
     yield f"{as_json({'complete': True, 'rows': rows})}\n"
 
 
-async def comma_separated(entries: AuditEntryQuerySet) -> AsyncIterator[str]:
+async def comma_separated(entries: AuditEntryQuerySet, walk: AuditEntryQuerySet | None = None) -> AsyncIterator[str]:
     """A head, then one entry a line; the evidence is JSON in its cell."""
     yield _lines([NAMES])
-    async for page in _pages(entries):
+    async for page in _pages(entries, walk):
         yield _lines([_cells(entry) for entry in page])
 
 
-async def _pages(entries: AuditEntryQuerySet) -> AsyncIterator[list[AuditEntry]]:
+async def _pages(entries: AuditEntryQuerySet, walk: AuditEntryQuerySet | None = None) -> AsyncIterator[list[AuditEntry]]:
     place: Place | None = None
     while True:
-        page = await sync_to_async(entries.page)(PAGE, before=place)
+        page = await sync_to_async(entries.page)(PAGE, before=place, walk=walk)
         if page.items:
             yield page.items
         if page.older is None:
             return
-        place = Place.of(page.items[-1])
+        place = Place.read(page.older)
 
 
 def _cells(entry: AuditEntry) -> list[str]:

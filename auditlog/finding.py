@@ -17,6 +17,7 @@ from auditlog.query import Literal, Op, Query, Term, Text
 
 COLUMNS = {"ttft": "ttft_ms", "duration": "duration_ms", "attempts": "attempt_count"}
 LOOKUPS = {Op.IS: "", Op.MORE: "__gt", Op.AT_LEAST: "__gte", Op.LESS: "__lt", Op.AT_MOST: "__lte"}
+INDEXED = ("request_id", "client_request_id", "response_id", "client_key", "cause", "model", "fault", "outcome", "provider")
 IDS = ("request_id", "client_request_id", "response_id")
 OPEN_WORD = "open"  # how a null outcome is written
 
@@ -27,6 +28,36 @@ def find(entries: AuditEntryQuerySet, query: Query) -> AuditEntryQuerySet:
         condition = _text(part, entries) if isinstance(part, Text) else _term(part)
         entries = entries.filter(~condition if part.negated else condition)
     return entries
+
+
+def walk(entries: AuditEntryQuerySet, query: Query) -> AuditEntryQuerySet | None:
+    """What an index finds of `query`, for `page` to count how far it looks; None where that is all there is to look at."""
+    narrowing = []
+    for part in query.parts:
+        if isinstance(part, Term) and part.field == "time" and not part.negated:
+            entries = entries.filter(_term(part))
+        else:
+            narrowing.append(part)
+    known = [part for part in narrowing if _indexed(part, entries)]
+    if known == narrowing[:1] == narrowing:  # nothing else, or one look-up
+        return None
+    terms = [part for part in known if isinstance(part, Term)]
+    if terms:
+        return entries.filter(_term(terms[0]))
+    if any(not part.negated and (isinstance(part, Text) or part.field == "error") for part in narrowing):
+        return entries.filter(error__isnull=False)
+    return entries
+
+
+def _indexed(part: Term | Text, entries: AuditEntryQuerySet) -> bool:
+    """Whether one look into an index finds exactly this, in the order of the list."""
+    if part.negated:
+        return False
+    if isinstance(part, Text):
+        return bool(_ids(part, entries))
+    if part.op is not Op.IS or len(part.values) > 1 or part.field not in INDEXED:
+        return False
+    return isinstance(part.values[0], Literal) or "*" not in part.values[0]
 
 
 def _term(term: Term) -> Q:
@@ -65,14 +96,16 @@ def _state(word: str) -> Q:
 
 def _text(part: Text, entries: AuditEntryQuerySet) -> Q:
     """An id when it is one of an entry that we have; else something that an error message says."""
+    return _any(_ids(part, entries)) or Q(error__isnull=False, error__icontains=part.text)
+
+
+def _ids(part: Text, entries: AuditEntryQuerySet) -> list[Q]:
+    """The ways in which the text is the id of an entry that we have."""
+    if " " in part.text:
+        return []
     by_id = [Q(**{name: part.text}) for name in IDS]
     try:
         by_id.append(Q(pk=uuid.UUID(part.text)))
     except ValueError:
         pass
-    if " " not in part.text:
-        model = entries.model._default_manager
-        known = [condition for condition in by_id if model.filter(condition).exists()]
-        if known:
-            return _any(known)
-    return Q(error__isnull=False, error__icontains=part.text)
+    return [condition for condition in by_id if entries.model._default_manager.filter(condition).exists()]

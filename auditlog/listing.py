@@ -6,19 +6,23 @@ there is one way to filter, and whatever a page shows can be sent to somebody as
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import QueryDict
+from django.utils import timezone
 
 from auditlog.entries import AuditEntryQuerySet, BadCursor, Page, Place
-from auditlog.finding import find
+from auditlog.finding import find, walk
 from auditlog.models import EGRESS, INGRESS, AuditEntry
 from auditlog.query import ALIASES, Op, Query, QueryError, Term, Text, parse, term
 
 PAGE_SIZE = 50
+LATELY = dt.timedelta(minutes=2)  # what was received before that and is not on the page came late, and is found by reloading
 LOOKED_AT = 1_000  # the newest entries, of which the menus take their values
 MENU_LENGTH = 15
 DIRECTIONS = {INGRESS: "Ingress", EGRESS: "Egress", "all": "Both"}
@@ -99,6 +103,7 @@ class Listing:
     live: bool = False  # the newest page: what comes belongs on top of it
     older: str = ""
     newer: str = ""
+    edge: Place | None = None  # how far was looked, where that did not fill the page
 
     def href(self, query: Query, direction: str | None = None, **cursor: str) -> str:
         """The address of this view with another query, direction or place."""
@@ -123,8 +128,10 @@ class Listing:
 
     @property
     def newest(self) -> str:
-        """The place of the first entry: the live tail begins after it."""
-        return Place.of(self.entries[0]).cursor() if self.entries else ""
+        """Where the live tail begins: at the first entry, or a little before now if that is older."""
+        lately = Place(timezone.now() - LATELY, uuid.UUID(int=0))
+        first = Place.of(self.entries[0]) if self.entries else lately
+        return (first if first.time > lately.time else lately).cursor()
 
     @property
     def span(self) -> str:
@@ -192,11 +199,13 @@ def listing(asked: Mapping[str, str]) -> Listing:
             PAGE_SIZE,
             before=Place.read(before) if before else None,
             after=Place.read(after) if after and not before else None,
+            walk=walk_of(view),
         )
     except BadCursor:
         view.error = "the address names a page that does not exist"
         page = Page([], None, None)
     view.entries = page.items
+    view.edge = page.edge
     view.live = not view.error and not page.newer and not before
     view.older = view.href(view.query, before=page.older) if page.older else ""
     view.newer = view.href(view.query, after=page.newer) if page.newer else ""
@@ -216,10 +225,18 @@ def view_of(asked: Mapping[str, str]) -> Listing:
 
 def entries_of(view: Listing) -> AuditEntryQuerySet:
     """The entries of the view, in no order; captured payloads are left where they lie."""
-    entries = AuditEntry.objects.defer("payloads")
-    if view.direction != "all" and not view.query.asks_for("direction"):
-        entries = entries.filter(direction=view.direction)
-    return find(entries, view.query)
+    return find(_base(view).defer("payloads"), view.query)
+
+
+def walk_of(view: Listing) -> AuditEntryQuerySet | None:
+    """What a page of the view counts its steps in (`AuditEntryQuerySet.page`)."""
+    return walk(AuditEntry.objects.all(), view.query)
+
+
+def _base(view: Listing) -> AuditEntryQuerySet:
+    if view.direction == "all" or view.query.asks_for("direction"):
+        return AuditEntry.objects.all()
+    return AuditEntry.objects.filter(direction=view.direction)
 
 
 def with_term(query: Query, part: Term) -> Query:
@@ -264,7 +281,7 @@ def relaxed(view: Listing) -> list[Relaxed]:
     found = []
     for part in view.query.parts[:RELAXED]:
         other = Listing(view.asked, view.direction, query=view.query.without(part))
-        count = len(entries_of(other).order_by("-time", "-id").values_list("pk")[: RELAXED_COUNT + 1])
+        count = len(entries_of(other).page(RELAXED_COUNT + 1, walk=walk_of(other)).items)
         if count:
             text = f"{RELAXED_COUNT}+ entries" if count > RELAXED_COUNT else f"{count} entr{'y' if count == 1 else 'ies'}"
             found.append(Relaxed(str(part), text, view.href(other.query)))
