@@ -135,7 +135,7 @@ class Drill:
         models = ("gpt-*",) if row.request.get("key") == LIMITED_KEY else ()
         if row.cause is Cause.NO_ROUTE:
             return Plan(key, None, models)
-        group = own_group(case.group, row.credentials) if row.credentials else _group(row.upstream)
+        group = own_group(case.group, row.credentials, row.upstream) if row.credentials else _group(row.upstream)
         spec = tomllib.loads(group.settings.format_map(self.places))
         tag = case.column.tag
         names = [f"{group.name}-{tag}-{'abcd'[number]}" for number in range(group.credentials)]

@@ -130,7 +130,8 @@ class Campaign:
 @contextmanager
 def world(folder: Path, cases: Iterable[Case]) -> Iterator[tuple[FaultServer, str]]:
     """The scripted upstream, and the configuration that leads to it and to all places that cannot be reached."""
-    own = tuple(own_group(case.group, case.row.credentials) for case in cases if case.row.credentials)
+    rows = [(case.group, case.row) for case in cases if case.row.credentials]
+    own = tuple(own_group(name, row.credentials, row.upstream, row.behind) for name, row in rows)
     with FaultServer().run_in_thread() as upstream, places(upstream, folder) as found:
         yield upstream, config_of((*own, *GROUPS), found)
 

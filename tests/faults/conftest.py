@@ -59,6 +59,21 @@ base_url = "http://127.0.0.1:{closed}/v1"
 label = "four"
 secret = "upstream-secret-0004"
 
+[[upstream]]
+name = "pair"
+protocol = "openai-chat"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "pair-a"
+secret = "upstream-secret-pair-a"
+[[upstream.credential]]
+label = "pair-b"
+secret = "upstream-secret-pair-b"
+
+[[route]]
+model = "*,pair"
+upstreams = ["pair"]
+
 [[route]]
 model = "*"
 upstreams = ["chat", "responses", "messages"]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from relay.ending import CAUSES, OUTCOMES, Outcome
 from relay.rehearsal.matrix import SECTIONS
-from relay.rehearsal.matrix.gateway import KILLED, SHORT, STOPPED, WRONG
+from relay.rehearsal.matrix.gateway import KILLED, ORDERED, SHORT, STOPPED, WRONG
 from relay.rehearsal.matrix.protocols import ALL
 from relay.rehearsal.matrix.row import Case, Ends, Gets, Mode, Row, cases_of
 
 PLACE = Path(__file__).resolve().parents[2] / "docs" / "endings.md"
 INTRO = Path(__file__).with_name("endings_intro.md")
 GATEWAY: dict[str, tuple[Row, ...]] = {
-    "The gateway was stopped or killed": (*STOPPED, *KILLED),
+    "The gateway was stopped or killed": (*STOPPED, *ORDERED, *KILLED),
     "The gateway failed, or lacked something": (*WRONG, *SHORT),
 }
 HEAD = ("provoked", "for", "outcome", "cause", "phase", "fault", "status", "the client gets")

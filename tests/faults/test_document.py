@@ -19,7 +19,6 @@ ELSEWHERE = {
     Cause.DRAINING: "tests/crash/test_shutdown.py",
     Cause.OVER_LIMIT: "client keys have no limits yet",
     Cause.OVER_BUDGET: "client keys have no budget yet",
-    Cause.OPERATOR_KILL: "nothing ends a stream from the admin yet",
     Cause.UNKNOWN: "tests/relay: another server than ours tells nothing of how a client left",
 }
 

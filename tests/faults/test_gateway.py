@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -11,7 +13,7 @@ import httpx
 import pytest
 import zstandard
 
-from tests.faults.conftest import KEY, Gateway
+from tests.faults.conftest import KEY, ROOT, Gateway
 
 pytestmark = pytest.mark.gateway
 
@@ -50,6 +52,24 @@ def test_a_client_that_repeats_its_request_id_gets_a_row_for_each_request(gatewa
         assert ours <= {item["request_id"] for item in found}
 
 
+def test_a_credential_that_was_refused_is_tried_last_and_says_why(own_gateway: Gateway) -> None:
+    def attempts(model: str) -> list[tuple[str, int | None]]:
+        answer = ask(own_gateway, "chat", model)
+        found = own_gateway.entry(answer.headers["x-request-id"])["evidence"]["attempts"]
+        return [(attempt["credential"].rpartition("/")[2].strip(), attempt.get("status")) for attempt in found]
+
+    pair = "status,code=401,for_key=-a,pair"
+    assert attempts(pair) == [("pair-a", 401), ("pair-b", 200)]
+    assert attempts(pair) == [("pair-b", 200)]  # for a minute the other one goes first
+    assert attempts("status,code=401,pair") == [("pair-b", 401), ("pair-a", 401)]
+    assert attempts("ok,pair") == [("pair-a", 200)]  # all cool: the route's order, and the first is tried all the same
+    shown = [sys.executable, "manage.py", "shell", "-c", COOLING]
+    told = subprocess.run(shown, cwd=ROOT, env=own_gateway.environment, check=True, capture_output=True, text=True).stdout
+    assert "pair-a auth-rejected: HTTP 401" in told
+    assert "True" in told
+    assert "upstream-secret" not in told
+
+
 def test_a_preflight_is_answered_and_a_refusal_carries_the_headers_too(gateway: Gateway) -> None:
     origin = {"origin": "https://app.example"}
     answer = httpx.options(gateway.url + PATHS["chat"], headers=origin)
@@ -68,6 +88,12 @@ def test_a_neighbouring_path_passes_through_and_is_recorded(gateway: Gateway, pa
     assert gateway.entry(answer.headers["x-request-id"])["path"] == path
 
 
+COOLING = """
+from django.utils import timezone
+from relay.models import Credential
+for row in Credential.objects.filter(label__startswith="pair"):
+    print(row.label, row.last_failure, row.cooling_until > timezone.now())
+"""
 BODY = b'{"model": "ok", "stream": true, "messages": []}'
 
 

@@ -7,6 +7,8 @@ import resource
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from relay.ending import Outcome
-from relay.rehearsal.matrix.gateway import KILLED, SHORT, STOPPED, WRONG
+from relay.rehearsal.matrix.gateway import KILLED, ORDERED, SHORT, STOPPED, WRONG
 from relay.rehearsal.matrix.row import Row, cases_of
-from tests.crash.conftest import processes
+from tests.crash.conftest import processes, until
 from tests.faults import checks
 from tests.faults.campaign import Campaign, Observation, world
-from tests.faults.conftest import Gateway
+from tests.faults.conftest import ROOT, Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(120)]
 
@@ -116,6 +118,23 @@ def test_a_bug_of_ours_is_told_recorded_once_and_carries_its_stack(shared: Stage
     shared.judge(row)
     assert "planted bug" in seen.events[0]["stack"]
     assert "broken_read" in seen.events[0]["stack"]
+
+
+def test_a_stream_that_an_operator_ends_is_told(shared: Stage) -> None:
+    (row,) = ORDERED
+    before = sum("x-row" in record.headers for record in shared.campaign.upstream.log())
+    end = shared.begin(row)
+    shared.reached(1, since=before)
+
+    def live() -> list[str]:
+        items = shared.gateway.api.get("/api/audit/entries").json()["items"]
+        return [item["request_id"] for item in items if "operator-kill" in item["client_request_id"]]
+
+    order = f"from relay import stopping; stopping.order({until(live)[0]!r})"
+    shell = [sys.executable, "manage.py", "shell", "-c", order]
+    subprocess.run(shell, cwd=ROOT, env=shared.gateway.environment, check=True, capture_output=True)
+    end.result(20)
+    shared.judge(row)
 
 
 def _without_descriptors(stage: Stage, row: Row) -> Observation:

@@ -177,6 +177,34 @@ ATTEMPTS = (
             ("opened", "cut behind the opening events", "cut,after=0", Cause.TRUNCATED_BODY),
         )
     ),
+    *(
+        again(
+            f"saved-{name}",
+            f"{words}, and the next upstream answers",
+            script="ok",
+            credentials=1,
+            behind=place,
+            saved=(cause,),
+        )
+        for name, words, place, cause in (
+            ("port-closed", "port closed", "http://127.0.0.1:{closed}/v1", Cause.CONNECT_REFUSED),
+            ("syn-ignored", "SYN ignored", "http://127.0.0.1:{full}/v1", Cause.CONNECT_TIMEOUT),
+            ("unknown-host", "unknown host", "http://nowhere.invalid/v1", Cause.DNS),
+        )
+    ),
+    *(
+        again(
+            f"saved-{name}",
+            f"{words}, and the next credential answers",
+            script=f"{script},for_key=-a",
+            saved=(Cause.FIRST_BYTE_TIMEOUT,),
+            upstream="hasty",
+        )
+        for name, words, script in (
+            ("silent", "nothing after the request", "silent"),
+            ("headers", "200 and its headers, then nothing", "headers-then-silence"),
+        )
+    ),
     broken(
         "not-again",
         "cut after one delta: never tried again",

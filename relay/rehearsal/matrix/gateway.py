@@ -19,6 +19,7 @@ STOPPED = (
         "drain-deadline",
         "SIGTERM; the stream does not finish in time",
         script="idle,after=2",
+        reference="eof,after=2",
         phase=Phase.STREAMING,
         status=200,
         gets=Gets.TOLD,
@@ -45,11 +46,27 @@ STOPPED = (
         client=Client(sends=0.5),
     ),
 )
+ORDERED = (
+    Row(
+        "operator-kill",
+        "an operator ends the stream",
+        outcome=Outcome.RELAY_SHUTDOWN,
+        cause=Cause.OPERATOR_KILL,
+        phase=Phase.STREAMING,
+        fault=Fault.OPERATOR,
+        status=200,
+        gets=Gets.TOLD,
+        script="idle,after=2",
+        reference="eof,after=2",
+        protocols=CHAT,
+    ),
+)
 KILLED = (
     lost(
         "killed",
         "`kill -9` of every process, found at the next start",
         script="idle,after=2",
+        reference="eof,after=2",
         phase=Phase.STREAMING,
         status=200,
         gets=Gets.PART,
@@ -91,6 +108,7 @@ SHORT = (
         "silence past the idle timeout, most of which our own process stood still: our fault",
         outcome=Outcome.UPSTREAM_ERROR,
         script="idle,after=2",
+        reference="eof,after=2",
         cause=Cause.IDLE_TIMEOUT,
         phase=Phase.STREAMING,
         status=200,
@@ -107,4 +125,4 @@ SHORT = (
     ),
     completed("database-locked", "the database locked by another writer", script="ok", protocols=CHAT, gets=Gets.WHOLE),
 )
-STAGED = (*STOPPED, *KILLED, *WRONG, *SHORT)
+STAGED = (*STOPPED, *ORDERED, *KILLED, *WRONG, *SHORT)

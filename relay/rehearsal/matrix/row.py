@@ -97,6 +97,7 @@ class Row:
     script: str = ""
     upstream: str = "plain"
     credentials: int = 0  # above 0: each case has upstreams of its own, with so many credentials, which may cool
+    behind: str = ""  # the address of an upstream that is tried before those
     reference: str = ""  # the script whose bytes the client's are held against, when not `script`
     client: Client = STAYS
     request: Mapping[str, Any] = field(default_factory=dict)  # what the request says otherwise; None takes a field away

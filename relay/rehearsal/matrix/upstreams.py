@@ -18,6 +18,7 @@ class Group:
     settings: str = ""
     base: str = "{url}/v1"
     credentials: int = 1
+    behind: str = ""  # the address of an upstream that is tried before, with one credential
 
 
 LIMITED_KEY = "test-client-key-limited"
@@ -41,9 +42,10 @@ GROUPS = (
 )
 
 
-def own_group(name: str, credentials: int) -> Group:
-    """A group for one case alone, so that what cools in it disturbs nobody."""
-    return Group(name, PATIENT, credentials=credentials)
+def own_group(name: str, credentials: int, like: str = "plain", behind: str = "") -> Group:
+    """A group for one case alone, so that what cools in it disturbs nobody; its settings are those of the group `like`."""
+    settings = next(group.settings for group in GROUPS if group.name == like)
+    return Group(name, settings, credentials=credentials, behind=behind)
 
 
 def secret(group: str, tag: str, number: int) -> str:
@@ -57,6 +59,11 @@ def config_of(groups: tuple[Group, ...], places: dict[str, str]) -> str:
     for group in groups:
         names = []
         for tag, column in COLUMNS.items():
+            if group.behind:
+                names.append(f"{group.name}-before-{tag}")
+                parts.append(f'[[upstream]]\nname = "{names[-1]}"\nprotocol = "{column.upstream}"\nconnect_timeout = 1')
+                parts.append(f'base_url = "{group.behind.format(**places)}"')
+                parts.append(f'[[upstream.credential]]\nlabel = "{names[-1]}-a"\nsecret = "{names[-1]}-secret-a"')
             names.append(f"{group.name}-{tag}")
             parts.append(f'[[upstream]]\nname = "{names[-1]}"\nprotocol = "{column.upstream}"')
             parts.append(f'base_url = "{group.base.format(**places)}"')
@@ -66,7 +73,7 @@ def config_of(groups: tuple[Group, ...], places: dict[str, str]) -> str:
                 parts.append(f'secret = "{secret(group.name, tag, number)}"')
         parts.append(f'[[route]]\nmodel = "*,on={group.name}"\nupstreams = {names!r}'.replace("'", '"'))
         # The credentials of the client's own protocol, which come first; the others would be asked in translation.
-        parts.append(f"max_attempts = {min(3, group.credentials)}")
+        parts.append(f"max_attempts = {min(3, group.credentials + bool(group.behind))}")
     parts.append(f'[[client_key]]\nlabel = "limited"\nkey = "{LIMITED_KEY}"\nallowed_models = ["gpt-*"]')
     return "\n".join(parts) + "\n"
 
