@@ -52,9 +52,7 @@ AROUND = (
     drops("terminal-then-open", "the connection stays open behind the end", evidence={"entry.output_tokens": 5}),
     drops("terminal-then-reset", "a reset behind the end"),
     drops("terminal-then-cut", "the body cut behind the end"),
-    drops(
-        "events-after-terminal", "more events behind the end: counted, not passed on", evidence={"notes": "events_after_terminal"}
-    ),
+    drops("events-after-terminal", "more events behind the end: counted when they came with it, not passed on"),
     completed(
         "usage-late",
         "usage 0.3 s after the finish reason",
