@@ -23,6 +23,7 @@ from errorlog import clearing, detail, reading, search
 from errorlog.filters import KindFilter, PeriodFilter, SortFilter, StateFilter, value_filter
 from errorlog.listing import GroupList, reader_of, surroundings
 from errorlog.models import ErrorEvent, ErrorGroup
+from errorlog.muting import PERIODS, MuteForm
 
 LIST = "admin:errorlog_errorgroup_changelist"
 
@@ -170,6 +171,7 @@ class ErrorGroupAdmin(admin.ModelAdmin):
             "event": event,
             **detail.page_of(group, event, reader_of(request)),
             "mutes": MUTES,
+            "mute_periods": PERIODS,
             "may_change": self.has_change_permission(request, group),
             "may_delete": self.has_delete_permission(request, group),
             **(extra_context or {}),
@@ -181,8 +183,16 @@ class ErrorGroupAdmin(admin.ModelAdmin):
         if name == "read":
             reading.mark_groups_read(reader_of(request), [group.pk])
             return HttpResponseRedirect(request.get_full_path())
-        if name not in DECISIONS or not self.has_change_permission(request, group):
+        if name not in {*DECISIONS, "mute"} or not self.has_change_permission(request, group):
             raise PermissionDenied
+        if name == "mute":
+            form = MuteForm(request.POST)
+            if form.is_valid():
+                form.mute(ErrorGroup.objects.filter(pk=group.pk))
+                messages.success(request, "Muted.")
+            else:
+                messages.error(request, " ".join(word for words in form.errors.values() for word in words))
+            return HttpResponseRedirect(request.get_full_path())
         DECISIONS[name][1](ErrorGroup.objects.filter(pk=group.pk))
         messages.success(request, f"{DECISIONS[name][0]}.")
         return HttpResponseRedirect(request.get_full_path())

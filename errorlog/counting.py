@@ -63,7 +63,14 @@ def count_hours(events: EventsByGroup) -> None:
     if not added:
         return
     hours = {hour for _, hour, _ in added}
-    _count_kinds(Counter((row.group.name, start_of_hour(row.time), row.fault) for rows in events.values() for row in rows), hours)
+    _count_kinds(
+        Counter(
+            (row.group.name if row.group else row.name, start_of_hour(row.time), row.fault)
+            for rows in events.values()
+            for row in rows
+        ),
+        hours,
+    )
     known = HourlyCount.objects.filter(group__in=events, hour__in=hours)
     for row in known:
         key = (row.group_id, row.hour, row.fault)

@@ -211,3 +211,39 @@ def test_odd_context_does_not_break_the_page(admin: Client, event: Build) -> Non
     odd |= {"credential": 7, "cause": "eof", "client_key": ["x"], "provider": {"a": 1}}
     store_events([event(context=odd)])
     assert "Fault: relay." in words(page(admin))
+
+
+@pytest.mark.parametrize(
+    ("fields", "muted"),
+    [
+        ({"events": "5", "seconds": "86400"}, (5, 86_400, False)),
+        ({"until": "2999-01-01T10:00"}, (None, None, True)),
+        ({"until": "2999-01-01T10:00", "events": "7"}, (7, 3600, True)),
+    ],
+)
+def test_a_group_is_muted_until_a_moment_or_so_many_events(
+    admin: Client, event: Build, fields: dict[str, str], muted: tuple[Any, ...]
+) -> None:
+    store_events([event(context=CONTEXT)])
+    admin.post(f"{LIST}{ErrorGroup.objects.get().pk}/change/", {"action": "mute", **fields})
+    group = ErrorGroup.objects.get()
+    assert group.status == "muted"
+    assert (group.muted_events, group.muted_seconds, group.muted_until is not None) == muted
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "Say until when"),
+        ({"until": "2020-01-01T10:00"}, "has passed"),
+        ({"events": "0"}, "greater than or equal to 1"),
+        ({"events": "5", "seconds": "7"}, "not one of the available choices"),
+        ({"until": "soon"}, "valid date/time"),
+    ],
+)
+def test_a_mute_that_makes_no_sense_is_refused_and_says_why(
+    admin: Client, event: Build, fields: dict[str, str], why: str
+) -> None:
+    store_events([event(context=CONTEXT)])
+    answer = admin.post(f"{LIST}{ErrorGroup.objects.get().pk}/change/", {"action": "mute", **fields}, follow=True)
+    assert why in answer.content.decode() and ErrorGroup.objects.get().status == "unresolved"
