@@ -587,7 +587,8 @@ class Run:
         block = b""
         frame = self.passage.scanner.close()
         if frame is not None and not self.ended:
-            exchange.notes.add("unterminated-last-event")
+            if not frame.complete:
+                exchange.notes.add("unterminated-last-event")
             block, _ = self._learn(frame, exchange.loop.time())
         if not self.ended and self.passage.ends_cleanly() and not self.passage.scanner.pending:
             block += self._finish_without_marker()

@@ -76,17 +76,19 @@ class ArrayScanner:
         """The frames that these bytes complete, in order."""
         self._buffer += data
         frames: list[Frame] = []
-        while (found := self._next()) is not None:
+        while not self.closed and (found := self._next()) is not None:
             self._step(found, frames)
-        if self.closed and self._buffer:
-            self._emit(len(self._buffer), frames)
         if len(self._buffer) > self._limit:
             raise OversizedEvent(self._limit, frames)
         return frames
 
     def close(self) -> Frame | None:
-        """An element says itself where it ends: nothing can be missing but the array's end."""
-        return None
+        """What lies behind the array's end, in one piece. Of an element nothing can be missing: it says itself where it ends."""
+        if not (self.closed and self._buffer):
+            return None
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return Frame(rest, comment_only=True)
 
     def _next(self) -> int | None:
         """Where the next byte is that means something; None when all was seen."""

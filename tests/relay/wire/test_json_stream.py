@@ -32,7 +32,10 @@ def test_an_array_is_cut_into_its_elements(values: list[Any], places: list[int],
     data = b" " + orjson.dumps(values, option=option) + b"\r\n"
     scanner = ArrayScanner()
     frames = fed(scanner, cut(data, places))
-    assert b"".join(frame.raw for frame in frames) == data
+    behind = scanner.close()
+    assert behind is not None
+    assert (behind.raw, behind.comment_only, behind.complete) == (b"\r\n", True, True)
+    assert b"".join(frame.raw for frame in frames) + behind.raw == data
     assert [orjson.loads(frame.data) for frame in frames if not frame.comment_only] == values
     assert (scanner.closed, scanner.pending) == (True, 0)
 
