@@ -1,4 +1,4 @@
-"""The ASGI application: client paths → RelayHandler, other HTTP → Django, WebSockets of the admin → Channels."""
+"""The ASGI application: client paths → RelayHandler, other HTTP → Django, WebSockets (Responses, the admin) → Channels."""
 
 import os
 
@@ -16,14 +16,21 @@ from django.urls import path, re_path  # noqa: E402
 from auditlog import live  # noqa: E402
 from auditlog.consumers import LiveTail  # noqa: E402
 from relay import alone  # noqa: E402
+from relay.consumers import ResponsesSocket  # noqa: E402
 from relay.server.handler import RelayHandler  # noqa: E402
 
-websockets = URLRouter([path(live.ADDRESS.lstrip("/"), LiveTail.as_asgi()), re_path("", WebsocketDenier.as_asgi())])
+admin_sockets = URLRouter([path(live.ADDRESS.lstrip("/"), LiveTail.as_asgi()), re_path("", WebsocketDenier.as_asgi())])
+websockets = URLRouter(
+    [
+        path("v1/responses", ResponsesSocket.as_asgi()),  # its clients show a key, and no origin
+        re_path("", AllowedHostsOriginValidator(SessionMiddlewareStack(admin_sockets))),
+    ]
+)
 application = RelayHandler(
     ProtocolTypeRouter(
         {
             "http": django_application,
-            "websocket": AllowedHostsOriginValidator(SessionMiddlewareStack(websockets)),
+            "websocket": websockets,
         }
     )
 )

@@ -33,6 +33,7 @@ RELAY_CONFIG = env.text("RELAY_CONFIG")
 REDIS_URL = env.text("REDIS_URL")
 ENVIRONMENT = env.text("ENVIRONMENT")  # shown in the header of every page: production, staging …
 ASK_FOR_USAGE = env.flag("ASK_FOR_USAGE", True)  # of chat streams whose client did not; the extra chunk is kept to ourselves
+RESPONSES_WEBSOCKET = env.flag("RESPONSES_WEBSOCKET", True)  # off: such clients are told (426) to use HTTP
 JOURNAL_QUOTA_BYTES = env.number("JOURNAL_QUOTA_BYTES", 1 << 30, 1 << 20, 1 << 50)
 JOURNAL_FSYNC = env.flag("JOURNAL_FSYNC")
 INSTANCE = env.instance(DATA_DIR)

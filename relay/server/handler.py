@@ -164,10 +164,10 @@ class RelayHandler:
     """ASGI: client paths to the gateway, everything else to `django`."""
 
     draining = False
+    watchdog: Watchdog | None = None  # one for all handlers of this process's loop
 
     def __init__(self, django: Any) -> None:
         self.django = django
-        self.watchdog: Watchdog | None = None
         self.views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -183,9 +183,9 @@ class RelayHandler:
 
     async def relay(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request of a client, from receipt to ending."""
-        if self.watchdog is None:
-            self.watchdog = Watchdog()
-            self.watchdog.start()
+        if RelayHandler.watchdog is None or RelayHandler.watchdog.loop is not asyncio.get_running_loop():
+            RelayHandler.watchdog = Watchdog()
+            RelayHandler.watchdog.start()
         delivery = Delivery(scope, send)
         exchange = delivery.exchange = Exchange(scope["method"], scope["path"], delivery)
         token = inside_exchange.set(True)

@@ -78,5 +78,8 @@ def serve(listener: socket.socket) -> None:
         proxy_headers=False,
         backlog=2048,
         timeout_keep_alive=75,
+        ws_ping_interval=25.0,
+        ws_ping_timeout=60.0,
+        ws_max_size=settings.MAX_BODY_BYTES,
     )
     GatewayServer(config).run(sockets=[listener])
