@@ -61,6 +61,8 @@ class StateChange(Strict):
     sampling: float = Field(1.0, ge=0, le=1, description="The share of normal completions that is kept")
     capacity: int | None = Field(None, ge=1, le=MOST_CAPACITY, description="How many entries are kept; null for no limit")
     keep_days: int | None = Field(None, ge=1, le=MOST_DAYS, description="How many days entries are kept; null for no limit")
+    capture: bool = Field(False, description="Whether what clients ask and are sent is kept, redacted and bounded")
+    payload_days: int = Field(7, ge=1, le=MOST_DAYS, description="How many days captured payloads are kept")
 
 
 @router.get("/entries", summary="Entries, newest first")
@@ -153,5 +155,5 @@ def _stored(value: Any) -> Any:
 
 
 def _state(state: RecordingState) -> dict[str, Any]:
-    names = ("enabled", "paused", "sampling", "capacity", "keep_days", "size", "dropped", "sampled")
+    names = ("enabled", "paused", "sampling", "capacity", "keep_days", "capture", "payload_days", "size", "dropped", "sampled")
     return {name: getattr(state, name) for name in names} | {"journal_lag": neighbours.journal_lag()}

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from auditlog import retention
+from auditlog import neighbours, retention
 from auditlog.models import RULES, RecordingState
 
 
@@ -27,6 +27,8 @@ def change(given: Mapping[str, Any]) -> int:
         if given.get("enabled") and not given.get("paused"):
             state.paused = False
         state.save()
+    if "capture" in given:
+        neighbours.recording_changed()
     return trim(state)
 
 
@@ -35,4 +37,5 @@ def trim(state: RecordingState) -> int:
     gone = 0 if state.capacity is None else retention.trim_to_capacity(state.capacity)
     if state.keep_days is not None:
         gone += retention.trim_older_than(timezone.now() - dt.timedelta(days=state.keep_days))
+    retention.forget_payloads(timezone.now() - dt.timedelta(days=state.payload_days))
     return gone

@@ -22,8 +22,14 @@ class RecordingForm(forms.ModelForm):
 
     class Meta:
         model = RecordingState
-        fields = ["enabled", "percent", "capacity", "keep_days"]
-        labels = {"enabled": "Record requests", "capacity": "Entries that are kept", "keep_days": "Days that they are kept"}
+        fields = ["enabled", "percent", "capacity", "keep_days", "capture", "payload_days"]
+        labels = {
+            "enabled": "Record requests",
+            "capacity": "Entries that are kept",
+            "keep_days": "Days that they are kept",
+            "capture": "Capture payloads",
+            "payload_days": "Days that payloads are kept",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,6 +37,8 @@ class RecordingForm(forms.ModelForm):
         self.fields["enabled"].help_text = "Requests that are not recorded are counted."
         self.fields["capacity"].help_text = "The oldest go first. Empty for no limit. Lowering it trims at once."
         self.fields["keep_days"].help_text = "Empty for no limit."
+        self.fields["capture"].help_text = "What clients ask and are sent, redacted, at most 64 KiB of each. Shown by permission."
+        self.fields["payload_days"].help_text = ""
 
     def asked(self) -> dict[str, Any]:
         """The rules that were changed."""

@@ -190,6 +190,7 @@ def _make_room() -> int:
     if time.monotonic() - _tidied > TIDY_SECONDS:
         _tidied = time.monotonic()
         retention.forget_the_rest()
+        retention.forget_payloads(timezone.now() - dt.timedelta(days=rules.payload_days))
         if rules.keep_days is not None:
             before = timezone.now() - dt.timedelta(days=rules.keep_days)
             gone += retention.delete_oldest(2 * retention.STEP, before)

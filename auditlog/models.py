@@ -19,7 +19,7 @@ from auditlog.entries import AuditEntryQuerySet
 
 INGRESS, EGRESS = "ingress", "egress"
 MOST_CAPACITY, MOST_DAYS = 10**12, 36_500
-RULES = ("enabled", "paused", "sampling", "capacity", "keep_days")  # what may be set; the rest counts
+RULES = ("enabled", "paused", "sampling", "capacity", "keep_days", "capture", "payload_days")  # what may be set; the rest counts
 
 
 class AuditEntry(models.Model):
@@ -97,6 +97,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["response_id"], name="audit_response", condition=Q(response_id__isnull=False)),
             models.Index(fields=["time", "id"], name="audit_open", condition=Q(outcome__isnull=True)),
             models.Index(fields=["time", "id"], name="audit_failed", condition=Q(error__isnull=False)),
+            models.Index(fields=["time", "id"], name="audit_payloads", condition=Q(payloads__isnull=False)),
             models.Index(fields=["outcome", "time", "id"], name="audit_outcome"),
             models.Index(fields=["model", "time", "id"], name="audit_model"),
             models.Index(fields=["provider", "time", "id"], name="audit_provider"),
@@ -163,6 +164,14 @@ class RecordingState(models.Model):
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS)],
         help_text="How many days entries are kept. Empty for no limit.",
+    )
+    capture = models.BooleanField(
+        default=False, help_text="Keep what clients ask and are sent, redacted, the first 64 KiB of each side."
+    )
+    payload_days = models.PositiveIntegerField(
+        default=7,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS)],
+        help_text="How many days captured payloads are kept, whatever becomes of their entries.",
     )
     size = models.BigIntegerField(default=0, editable=False)
     dropped = models.BigIntegerField(default=0, editable=False)

@@ -1,8 +1,8 @@
 """What the audit log's pages show of things that it knows nothing about: the error event of a request, the journal's lag.
 
 `AUDITLOG["PANELS"]` names a module by dotted path that may offer `journal_lag() -> float | None`,
-`error_of_entry(request_id) -> {"name", "message", "url"} | None` and `end_stream(request_id) -> bool`. Whatever it lacks,
-or fails at, is a panel less.
+`error_of_entry(request_id) -> {"name", "message", "url"} | None` and `end_stream(request_id) -> bool` and
+`recording_changed()`. Whatever it lacks, or fails at, is a panel less.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def error_of_entry(request_id: str) -> dict[str, Any] | None:
 def end_stream(request_id: str) -> bool:
     """Ends a request in flight, in whichever process it runs; whether that could be asked for."""
     return bool(_ask("end_stream", request_id))
+
+
+def recording_changed() -> None:
+    """Says that what is captured changed, to whoever captures."""
+    _ask("recording_changed")
 
 
 def _ask(question: str, *args: Any) -> Any:

@@ -73,6 +73,7 @@ def entry_page(entry: AuditEntry, user: Any, origin: str) -> dict[str, Any]:
     """The page of one entry. `origin` is the address under which clients reach us."""
     beside = AuditEntry.objects.filter(direction=entry.direction).only("id", "time")
     may = permitted(user)
+    captured = mapping(entry.payloads) if may["may_view_payloads"] else {}
     return {
         **inside(entry),
         **may,
@@ -84,7 +85,7 @@ def entry_page(entry: AuditEntry, user: Any, origin: str) -> dict[str, Any]:
         "payloads": presenting.payloads(entry) if may["may_view_payloads"] else [],
         "raw": presenting.raw(entry),
         "markdown": presenting.markdown(entry),
-        "curl": presenting.curl(entry, origin),
+        "curl": presenting.curl(entry, origin, str(captured.get("request") or "") if "request_bytes" not in captured else ""),
         "older": beside.older_than(Place.of(entry)).newest_first().first(),
         "newer": beside.newer_than(Place.of(entry)).order_by("time", "id").first(),
         "others": AuditEntry.objects.filter(request_id=entry.request_id).exclude(pk=entry.pk).newest_first()[:10]

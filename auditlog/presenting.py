@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -195,8 +196,8 @@ def markdown(entry: AuditEntry) -> str:
     return f"## {_cell(title)}\n{_cell(_plain(said.sentence))}{fault} {_cell(said.remark)}\n\n| | |\n| --- | --- |\n{table}\n"
 
 
-def curl(entry: AuditEntry, origin: str) -> str:
-    """A command that asks again: the same path and model; the words are the reader's to fill in."""
+def curl(entry: AuditEntry, origin: str, captured: str = "") -> str:
+    """A command that asks again: what was `captured`, or the same model with words that are the reader's to fill in."""
     body: dict[str, Any] = dict(BODIES.get(entry.tag or "", {}))
     if entry.model:
         body = {"model": entry.model, **body}
@@ -206,7 +207,7 @@ def curl(entry: AuditEntry, origin: str) -> str:
     line = " ".join(_quote(word) for word in words)
     if (entry.method or "POST") != "POST":
         return f"{line} -X {shlex.quote(str(entry.method))}"
-    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+    data = shlex.quote(captured or json.dumps(body, ensure_ascii=False))
     return f"{line} \\\n  -H 'Content-Type: application/json' \\\n  -d {data}"
 
 
@@ -261,7 +262,8 @@ def _socket(value: dict[str, Any]) -> str:
     )
 
 
-SAID = {
+SAID: dict[str, Callable[[dict[str, Any]], str]] = {
+    "upstream_body": lambda value: _parts(value, ("size", "{}", size), ("excerpt", "{}", str)),
     "gaps": _gaps,
     "client_socket": _socket,
     "credential": lambda value: " · ".join(str(value[name]) for name in ("id", "label") if value.get(name) is not None),

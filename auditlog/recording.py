@@ -25,6 +25,7 @@ class Rules:
     sampling: float
     capacity: int | None
     keep_days: int | None
+    payload_days: int
 
     @property
     def on(self) -> bool:
@@ -46,7 +47,7 @@ def rules() -> Rules:
     last, now = _last, time.monotonic()
     if last is None or now - last[0] >= SECONDS_BETWEEN_READS:
         row = apps.get_model("auditlog", "RecordingState").current()
-        last = _last = now, Rules(row.enabled, row.paused, row.sampling, row.capacity, row.keep_days)
+        last = _last = now, Rules(row.enabled, row.paused, row.sampling, row.capacity, row.keep_days, row.payload_days)
     return last[1]
 
 

@@ -121,6 +121,7 @@ def entry_of(exchange: Exchange, verdict: Verdict | None = None) -> dict[str, An
         "client_status": exchange.client_status,
         "ttft_ms": round((first - exchange.received) * 1000, 3) if first else None,
         "duration_ms": round(duration * 1000, 3),
+        "payloads": exchange.captured.payloads() if exchange.captured else None,
     }
     if usage is not None:
         entry |= {

@@ -21,6 +21,7 @@ from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Outcome, Phase, 
 from relay.evidence import entry_of, evidence_of, saved_attempts
 
 if TYPE_CHECKING:
+    from relay.capturing import Captured
     from relay.drill import Plan
     from relay.wire.events import Answer
 
@@ -126,6 +127,7 @@ class Exchange:
         self.drill = False
         self.plan: Plan | None = None  # what a rehearsal brought with it (relay/drill.py)
         self.request_bytes = 0
+        self.captured: Captured | None = None
         self.phase = Phase.RECEIVING
         # the upstream's side
         self.upstream: Any = None  # relay.routing.UpstreamSpec of the current attempt

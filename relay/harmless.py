@@ -28,6 +28,7 @@ NAMES = frozenset(
         "first_upstream_byte first_event first_client_write last_upstream_byte last_client_write terminal_event "
         "ended longest_ms longest_began median_ms blocked_ms loop_lag_ms count first last type size closed "
         "write_buffer send_queue not_sent rtt_ms retransmits process version in_flight events_after_terminal "
+        "live seen_ms silent_ms idle_timeout_ms "
         "close_code close_reason event name message stack source platform context fingerprint error "
     ).split()
 )

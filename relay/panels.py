@@ -14,11 +14,11 @@ from django.db import Error as DatabaseError
 from django.db.models import Sum
 from django.urls import reverse
 
-from auditlog.models import AuditEntry, HourlyCount
+from auditlog.models import AuditEntry, HourlyCount, RecordingState
 from errorlog.models import ErrorEvent
 from relay import journal, stopping
 from relay.close_record import NO_REQUEST
-from relay.models import JournalCheckpoint
+from relay.models import ConfigVersion, JournalCheckpoint
 from relay.shipper.segments import JournalReader, Position, journals
 
 SAMPLE = 500  # entries that are looked at for a comparison
@@ -68,6 +68,16 @@ def end_stream(request_id: str) -> bool:
         return False
     stopping.order(request_id)
     return True
+
+
+def recording_changed() -> None:
+    """What is captured may be another thing now: every process looks (relay/routing.py), as after any change that it obeys."""
+    ConfigVersion.bump()
+
+
+def capture_is_on() -> bool:
+    """Whether what clients ask and are sent is kept."""
+    return RecordingState.current().capture
 
 
 def journal_lag() -> float | None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from relay import bell, models, stopping, vault
+from relay import bell, capturing, models, panels, stopping, vault
 from relay.balancing import Candidate, ranked
 from relay.ending import Cause
 from relay.snapshot import (
@@ -282,6 +282,7 @@ class Refresher(threading.Thread):
                 snapshot = load_now()
                 logger.info("Configuration version %d is in use.", snapshot.version)
                 stopping.obey(snapshot)
+                capturing.switch(panels.capture_is_on())
             _show_cooling()
         except (DatabaseError, InterfaceError) as error:
             if not self._away:

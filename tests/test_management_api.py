@@ -185,6 +185,8 @@ def test_the_state_says_what_it_must(api: Client) -> None:
         "sampling": 1.0,
         "capacity": 10_000_000,
         "keep_days": None,
+        "capture": False,
+        "payload_days": 7,
         "size": 0,
         "dropped": 0,
         "sampled": 0,

@@ -18,7 +18,7 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, 
 from django.urls import Resolver404, resolve
 
 from errorlog.capture import inside_exchange
-from relay import drill, metrics
+from relay import capturing, drill, metrics
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
@@ -98,6 +98,8 @@ class Delivery:
             self.busy = False
         if data and exchange.client_close is None:
             exchange.sent(len(data))
+            if exchange.captured is not None:
+                exchange.captured.sent(data)
         exchange.writing_since = None
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]], first: bytes, more: bool) -> None:
@@ -199,6 +201,7 @@ class RelayHandler:
                     if delivery.connection.close is not None:
                         exchange.client_left(delivery.connection.close)
                 body = await self._read(exchange, scope, receive)
+                exchange.captured = capturing.capture(body)
                 if delivery.connection is not None:
                     delivery.connection.resume_reading()
                 else:

@@ -269,7 +269,7 @@ def test_recording_is_paused_and_goes_on_from_the_page(admin_client: Client) -> 
 
 def test_what_is_kept_is_set_on_the_page_and_trims_at_once(admin_client: Client, entry: Build) -> None:
     store_entries([entry(time=1000.0 + number) for number in range(5)])
-    given = {"set": "rules", "enabled": "on", "percent": "12.5", "capacity": "2", "keep_days": ""}
+    given = {"set": "rules", "enabled": "on", "percent": "12.5", "capacity": "2", "keep_days": "", "payload_days": "7"}
     html = admin_client.post(reverse("admin:auditlog_auditentry_recording"), given, follow=True).content.decode()
     state = RecordingState.current()
     assert (state.sampling, state.capacity, state.keep_days, state.size) == (0.125, 2, None, 2)
@@ -277,9 +277,19 @@ def test_what_is_kept_is_set_on_the_page_and_trims_at_once(admin_client: Client,
     assert "12.5 % of normal requests" in html
 
 
-@pytest.mark.parametrize(("name", "value"), [("percent", "101"), ("percent", ""), ("capacity", "0"), ("keep_days", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("percent", "101"), ("percent", ""), ("capacity", "0"), ("keep_days", "-1"), ("payload_days", "0")]
+)
 def test_what_cannot_be_kept_is_said_and_changes_nothing(admin_client: Client, name: str, value: str) -> None:
-    given = {"set": "rules", "enabled": "on", "percent": "100", "capacity": "7", "keep_days": "", name: value}
+    given = {
+        "set": "rules",
+        "enabled": "on",
+        "percent": "100",
+        "capacity": "7",
+        "keep_days": "",
+        "payload_days": "7",
+        name: value,
+    }
     html = admin_client.post(reverse("admin:auditlog_auditentry_recording"), given, follow=True).content.decode()
     assert "Nothing was changed" in html
     assert RecordingState.current().capacity == 10_000_000

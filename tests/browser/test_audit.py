@@ -221,6 +221,29 @@ def test_recording_is_paused_and_goes_on(page: Page, gateway: Gateway, client: h
     expect(page.locator("#ep-lede")).to_contain_text("Recording all abnormal")
 
 
+def test_payloads_are_captured_when_asked_for_redacted_and_shown(page: Page, gateway: Gateway, client: httpx.Client) -> None:
+    page.goto(LIST)
+    page.get_by_text("Settings…").click()
+    page.get_by_label("Capture payloads").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#ep-lede")).to_contain_text("with payloads")
+    try:
+        page.wait_for_timeout(1000)  # every worker looks twice a second
+        body = {"model": "gpt-5", "stream": True, "messages": [{"role": "user", "content": "Hush: sk-abcdefghijklmnopqrst12"}]}
+        request = client.post("/v1/chat/completions", json=body).headers["x-request-id"]
+        assert "payloads" not in gateway.entry(request)
+        page.goto(f"{LIST}?q={request}")
+        page.locator(".field-time a").click()
+        card = page.locator(".ep-card", has_text="Request and response")
+        for name in ("request", "answer"):
+            card.locator("summary", has_text=name).click()
+        expect(card).to_contain_text("Hush: sk-…12")
+        expect(card).to_contain_text("data: [DONE]")
+        look(page, "audit-captured")
+    finally:
+        gateway.api.patch("/api/audit/state", json={"capture": False}).raise_for_status()
+
+
 @pytest.mark.parametrize(("kind", "last"), [("CSV", None), ("JSON Lines", '"complete": true')])
 def test_the_filtered_set_is_taken_away_as_a_file(page: Page, kind: str, last: str | None) -> None:
     page.goto(f"{LIST}?q=is:abnormal")

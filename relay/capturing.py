@@ -1,0 +1,53 @@
+"""Payload capture: what a client asked and what it was sent, kept with the audit entry when an operator asked for that.
+
+Off unless asked for (`RecordingState.capture`), bounded on each side, and redacted by the recorder like every other text
+before it touches the disk. What was streamed is kept as it was sent: a secret that a model spread over several events is
+not recognised in them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+LIMIT = 64 * 1024  # bytes kept of each side
+
+_on = False
+
+
+class Captured:
+    """The payloads of one request, as far as they are kept."""
+
+    __slots__ = ("answer", "answer_size", "request", "request_size")
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request[:LIMIT]
+        self.request_size = len(request)
+        self.answer = bytearray()
+        self.answer_size = 0
+
+    def sent(self, data: bytes) -> None:
+        """A part of the answer went to the client."""
+        self.answer_size += len(data)
+        if len(self.answer) < LIMIT:
+            self.answer += data[: LIMIT - len(self.answer)]
+
+    def payloads(self) -> dict[str, Any]:
+        """What the audit entry keeps; a side that was cut says how long it was."""
+        kept: dict[str, Any] = {}
+        for name, data, size in (("request", self.request, self.request_size), ("answer", bytes(self.answer), self.answer_size)):
+            if size:
+                kept[name] = data.decode("utf-8", "replace")
+            if size > LIMIT:
+                kept[f"{name}_bytes"] = size
+        return kept
+
+
+def capture(request: bytes) -> Captured | None:
+    """Where the payloads of a request go; None while nobody asked for them."""
+    return Captured(request) if _on else None
+
+
+def switch(on: bool) -> None:
+    """For this process, from the next request on."""
+    global _on
+    _on = on
