@@ -191,7 +191,7 @@ class ErrorGroupAdmin(admin.ModelAdmin):
                 form.mute(ErrorGroup.objects.filter(pk=group.pk))
                 messages.success(request, "Muted.")
             else:
-                messages.error(request, " ".join(word for words in form.errors.values() for word in words))
+                messages.error(request, " ".join(str(word) for words in form.errors.values() for word in words))
             return HttpResponseRedirect(request.get_full_path())
         DECISIONS[name][1](ErrorGroup.objects.filter(pk=group.pk))
         messages.success(request, f"{DECISIONS[name][0]}.")

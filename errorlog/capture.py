@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from errorlog import writing
+from errorlog.signature import steady
 
 inside_exchange: ContextVar[bool] = ContextVar("inside_exchange", default=False)
 # Another path reports these, or they are the server's own words about what it has told already.
@@ -94,7 +95,7 @@ class ErrorLogHandler(logging.Handler):
             report(error, message=_said(error) or message, log_message=message, **where)
         else:
             # the text before its arguments were filled in is what these records have in common
-            report(None, "LoggedError", message, fingerprint=["LoggedError", record.name, str(record.msg)[:200]], **where)
+            report(None, "LoggedError", message, fingerprint=["LoggedError", record.name, steady(str(record.msg)[:200])], **where)
 
 
 def _is_silent(logger: str) -> bool:

@@ -6,6 +6,7 @@ cursor never passes an event that is still to come.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -192,7 +193,13 @@ def _contradicts(group: ErrorGroup, row: ErrorEvent) -> bool:
     """Whether an event shows that a resolved group is not: a later one, and of a later version if one was meant."""
     if group.resolved_at is not None and row.time < group.resolved_at:
         return False  # it happened before, and only arrived after
-    return not group.resolved_version or row.version != group.resolved_version
+    return not group.resolved_version or _is_later(row.version, group.resolved_version)
+
+
+def _is_later(version: str, than: str) -> bool:
+    """Whether `version` comes after `than`; one that cannot be compared does, unless it is the same."""
+    numbers = [[int(part) for part in re.findall(r"\d+", text)] for text in (version, than)]
+    return version != than if not all(numbers) else numbers[0] > numbers[1]
 
 
 def _mute_is_over(group: ErrorGroup) -> bool:

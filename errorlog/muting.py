@@ -17,7 +17,7 @@ class MuteForm(forms.Form):
 
     until = forms.DateTimeField(required=False)
     events = forms.IntegerField(required=False, min_value=1, max_value=1_000_000)
-    seconds = forms.TypedChoiceField(choices=PERIODS, coerce=int, empty_value=3600, required=False)
+    seconds = forms.TypedChoiceField(choices=PERIODS, coerce=int, empty_value="3600", required=False)
 
     def clean_until(self) -> Any:
         until = self.cleaned_data["until"]
@@ -34,5 +34,5 @@ class MuteForm(forms.Form):
     def mute(self, groups: GroupQuerySet) -> int:
         """Mutes `groups` as the valid form says."""
         given = self.cleaned_data
-        seconds = given["seconds"] if given["events"] else None
+        seconds = int(given["seconds"]) if given["events"] else None
         return groups.mute(until=given["until"], events=given["events"], seconds=seconds)

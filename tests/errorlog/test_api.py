@@ -227,6 +227,11 @@ def test_a_body_that_is_no_report_is_a_clean_refusal(api: Client, body: str) -> 
     assert answer.json()["error"]["message"]
 
 
+def test_a_body_of_megabytes_is_413_in_the_same_form(api: Client) -> None:
+    body = json.dumps({"name": "E", "message": "x" * 3_000_000})
+    refused(api.post("/api/errors/report", body, content_type="application/json"), 413, "larger than 2,621,440 bytes")
+
+
 def test_odd_values_in_a_report_are_stored(api: Client) -> None:
     context = {"nul": "\0", "big": 1 << 80, "surrogate": "\ud800", "key": {"password": "hunter2"}}
     answer = api.post("/api/errors/report", json.dumps({"name": "E\0", "context": context}), content_type="application/json")

@@ -187,9 +187,11 @@ def test_errors_that_are_logged_are_grouped_by_their_text_before_its_arguments(
 ) -> None:
     for number in (1, 2):
         logger.error("row %s is lost", f"x{number}")
+        logger.error(f"batch {number}0 of 0x{number}f took too long")
     logger.warning("no error")
-    assert [event["message"] for event in events] == ["row x1 is lost", "row x2 is lost"]
-    assert events[0]["fingerprint"] == events[1]["fingerprint"]
+    assert [event["message"] for event in events[::2]] == ["row x1 is lost", "row x2 is lost"]
+    assert events[0]["fingerprint"] == events[2]["fingerprint"]
+    assert events[1]["fingerprint"] == events[3]["fingerprint"]
 
 
 def test_arguments_that_do_not_fit_lose_no_report(events: list[dict[str, Any]]) -> None:

@@ -104,6 +104,27 @@ def test_resolved_from_the_next_version_means_that_the_running_one_may_still_fai
     assert (the_group().status, the_group().regressed) == ("unresolved", True)
 
 
+@pytest.mark.parametrize(
+    ("running", "version", "status"),
+    [
+        ("0.9.3", "0.9.2", "resolved"),  # an instance that was not updated yet
+        ("0.9.3", "0.9.3", "resolved"),
+        ("0.9.3", "0.10.0", "unresolved"),
+        ("0.9.3", "0.9.3.1", "unresolved"),
+        ("0.9.3", "unknown", "unresolved"),
+        ("unknown", "unknown", "resolved"),
+    ],
+)
+def test_only_a_later_version_reopens_what_the_next_one_resolves(
+    event: Build, settings: Any, running: str, version: str, status: str
+) -> None:
+    settings.VERSION = running
+    store_events([event()])
+    ErrorGroup.objects.resolve(next_version=True)
+    store_events([event(version=version, time=time.time() + 1)])
+    assert the_group().status == status
+
+
 def test_a_muted_group_wakes_when_its_time_is_over(event: Build) -> None:
     store_events([event()])
     ErrorGroup.objects.mute(until=timezone.now() + timedelta(hours=1))
