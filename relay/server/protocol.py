@@ -135,7 +135,7 @@ class ClientConnection:
         """What the kernel tells of the connection; empty when that is not known."""
         try:
             info = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
-        except (OSError, AttributeError):
+        except (OSError, AttributeError, ValueError):  # uvloop's socket, once closed, has a negative descriptor
             return b""
         return info if len(info) == TCP_INFO_SIZE else b""
 
@@ -146,7 +146,7 @@ class ClientConnection:
         try:
             descriptor = self.transport.get_extra_info("socket").fileno()
             send_queue = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4))[0]
-        except (OSError, AttributeError, struct.error):
+        except (OSError, AttributeError, ValueError, struct.error):
             pass  # the socket is gone, or this is no Linux: the fields stay unknown
         if info := self._tcp_info():
             rtt = struct.unpack_from("I", info, RTT)[0] / 1000

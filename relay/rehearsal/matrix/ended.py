@@ -259,6 +259,10 @@ EARLY = (
     ),
     beaten("early-late", "the same, then the upstream answers after all", script="late,seconds=2", heartbeats=1),
     beaten(
-        "beats", "16 s of silence in the stream: heartbeats between the events", script="mid-silence,seconds=16.5", heartbeats=1
+        "beats",
+        "16 s of silence in the stream: heartbeats between the events",
+        script="mid-silence,seconds=16.5",
+        heartbeats=1,
+        upstream="plain",
     ),
 )

@@ -24,10 +24,10 @@ class Group:
 LIMITED_KEY = "test-client-key-limited"
 PATIENT = "first_byte_timeout = 30\nidle_timeout = 30\nwrite_timeout = 30"
 GROUPS = (
-    Group("hasty", "first_byte_timeout = 1\nidle_timeout = 1"),
+    Group("hasty", "first_byte_timeout = 2.5\nidle_timeout = 2.5"),
     Group("lagging", "idle_timeout = 2"),
     Group("stalls", "idle_timeout = 30\nstalled_timeout = 1.5"),
-    Group("total", "total_timeout = 1.5"),
+    Group("total", "total_timeout = 4"),
     Group("narrow", "write_timeout = 2"),
     Group("early-fresh", "commit_after = 1", base="http://localhost:{port}/v1"),  # a pool of its own
     Group("early", "commit_after = 1\nfirst_byte_timeout = 4"),
