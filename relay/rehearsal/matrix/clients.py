@@ -118,7 +118,7 @@ LEFT = (
         script="idle,after=2",
         cause=Cause.FIN,
         fault=Fault.UPSTREAM,
-        reason=r"11\.\d s of upstream silence",
+        reason=r"1\d\.\d s of upstream silence",
         client=Client(FIN, after=b"data:", waits=11.2, drains=True),
     ),
     drops(
