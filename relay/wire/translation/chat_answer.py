@@ -106,13 +106,11 @@ class Decoder:
             number = self._counts.get(choice, 0)
             self._counts[choice] = number + 1
             known = self._calls[choice, index] = (number, given or f"call_{number}")
+            if signature := ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature"):
+                yield Signed(*opened(_text(signature), GEMINI), choice, call=number)
             yield CallBegan(number, known[1], _text(function.get("name")), choice)
         if arguments := function.get("arguments"):
             yield CallPiece(known[0], _text(arguments), choice)
-        google = (call.get("extra_content") or {}).get("google") or {}
-        if signature := google.get("thought_signature"):
-            value, vendor = opened(_text(signature), GEMINI)
-            yield Signed(value, vendor, choice, call=known[0])
 
 
 class Writer:
@@ -122,6 +120,7 @@ class Writer:
         self._listener = listener
         self._told = Told()
         self._opened: set[int] = set()
+        self._signs: dict[tuple[int, int], Signed] = {}
 
     def write(self, event: Event) -> bytes:
         match event:
@@ -132,7 +131,14 @@ class Writer:
             case Finished(choice=choice):
                 self._told.finished[choice] = event
                 return self._opening(choice)
-            case Said() | Refused() | Thinking() | Signed() | CallBegan() | CallPiece():
+            case Signed(choice=choice, call=int(call)):
+                self._signs[choice, call] = event
+            case CallBegan(call, choice=choice):
+                delta = _delta(event)
+                if sign := self._signs.get((choice, call)):
+                    delta["tool_calls"][0]["extra_content"] = _extra(sign.value, sign.vendor)
+                return self._opening(choice) + self._chunk(choice, delta)
+            case Said() | Refused() | Thinking() | Signed() | CallPiece():
                 return self._opening(event.choice) + self._chunk(event.choice, _delta(event))
         return b""
 
@@ -184,8 +190,6 @@ def _delta(event: Said | Refused | Thinking | Signed | CallBegan | CallPiece) ->
             return {"tool_calls": [{"index": call, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}]}
         case CallPiece(call, text):
             return {"tool_calls": [{"index": call, "function": {"arguments": text}}]}
-        case Signed(value, vendor, call=int(call)):
-            return {"tool_calls": [{"index": call, "extra_content": _extra(value, vendor)}]}
         case Signed(value, vendor, redacted=redacted):
             return {"reasoning_details": [_detail(value, vendor, redacted)]}
     return {}

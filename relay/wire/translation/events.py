@@ -54,7 +54,10 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What `vendor` must be given back with the reasoning just told, or with tool call `call`. `redacted`: in its place."""
+    """What `vendor` must be given back with the reasoning just told. `redacted`: in its place.
+
+    With `call`: with that tool call, which begins after it.
+    """
 
     value: str
     vendor: str
@@ -142,6 +145,7 @@ def assembled(events: Iterable[Event]) -> Reply:
     reply = Reply()
     reply.choice(0)
     calls: dict[tuple[int, int], int] = {}  # where in the parts a call lies
+    signs: dict[tuple[int, int], Signed] = {}
     for event in events:
         match event:
             case Began(id, model):
@@ -155,11 +159,12 @@ def assembled(events: Iterable[Event]) -> Reply:
             case CallBegan(call, id, name, choice):
                 parts = reply.choice(choice).parts
                 calls[choice, call] = len(parts)
-                parts.append(ToolCall(id, name, ""))
+                sign = signs.get((choice, call))
+                parts.append(ToolCall(id, name, "", sign.value if sign else "", sign.vendor if sign else ""))
             case CallPiece(call, text, choice):
                 _grow(reply.choice(choice).parts, calls.get((choice, call)), text)
             case Signed(call=int(call), choice=choice):
-                _sign(reply.choice(choice).parts, calls.get((choice, call)), event)
+                signs[choice, call] = event
             case Said() | Refused() | Thinking() | Signed():
                 _append(reply.choice(event.choice).parts, event)
     return reply
@@ -169,12 +174,6 @@ def _grow(parts: list[Part], at: int | None, text: str) -> None:
     call = parts[at] if at is not None else None
     if at is not None and isinstance(call, ToolCall):
         parts[at] = ToolCall(call.id, call.name, call.arguments + text, call.signature, call.vendor)
-
-
-def _sign(parts: list[Part], at: int | None, event: Signed) -> None:
-    call = parts[at] if at is not None else None
-    if at is not None and isinstance(call, ToolCall):
-        parts[at] = ToolCall(call.id, call.name, call.arguments, event.value, event.vendor)
 
 
 def _append(parts: list[Part], event: Said | Refused | Thinking | Signed) -> None:

@@ -128,7 +128,13 @@ FEATURES: tuple[Feature, ...] = (
     Feature("cached tokens", ("cached_tokens", "cached_tokens", "cache_read_input_tokens", "cachedContentTokenCount", "")),
     Feature("reasoning tokens", ("reasoning_tokens", "reasoning_tokens", "", "thoughtsTokenCount", "")),
 )
+_BY_NAME = {feature.name: feature for feature in FEATURES}
 SCALARS = tuple(feature for feature in FEATURES if feature.scalar)
+
+
+def word_for(name: str, protocol: str) -> str:
+    """A protocol's word for a feature; empty when it has none."""
+    return _BY_NAME[name].word(protocol)
 
 
 def settle(prompt: Prompt, source: str, target: str) -> None:

@@ -102,9 +102,8 @@ class Decoder:
         number = self._calls.get(choice, 0)
         self._calls[choice] = number + 1
         name = str(call.get("name") or "")
-        events: list[Event] = [CallBegan(number, str(call.get("id") or f"call_{number}_{name}"), name, choice)]
-        if signed:
-            events.append(Signed(*signed, choice, call=number))
+        events: list[Event] = [Signed(*signed, choice, call=number)] if signed else []
+        events.append(CallBegan(number, str(call.get("id") or f"call_{number}_{name}"), name, choice))
         events.append(CallPiece(number, orjson.dumps(call.get("args") or {}).decode(), choice))
         return [*events, CallEnded(number, choice)]
 
@@ -117,6 +116,7 @@ class Writer:
         self._told = Told()
         self._calls: dict[tuple[int, int], ToolCall] = {}
         self._pieces: dict[tuple[int, int], list[str]] = {}  # of the open calls' arguments
+        self._signs: dict[tuple[int, int], Signed] = {}
         self._broken: set[int] = set()  # choices with a call whose arguments are no JSON
         self._wrote = False
 
@@ -129,12 +129,13 @@ class Writer:
             case Finished(choice=choice):
                 self._told.finished[choice] = event
             case CallBegan(call, id, name, choice):
-                self._calls[choice, call] = ToolCall(id, name, "")
+                sign = self._signs.get((choice, call))
+                self._calls[choice, call] = ToolCall(id, name, "", sign.value if sign else "", sign.vendor if sign else "")
                 self._pieces[choice, call] = []
             case CallPiece(call, text, choice) if (choice, call) in self._calls:
                 self._pieces[choice, call].append(text)
-            case Signed(value, vendor, choice, call=int(call)) if known := self._calls.get((choice, call)):
-                self._calls[choice, call] = replace(known, signature=value, vendor=vendor)
+            case Signed(choice=choice, call=int(call)):
+                self._signs[choice, call] = event
             case CallEnded(call, choice) if (choice, call) in self._calls:
                 return self._call(choice, call)
             case Said(text, choice) | Refused(text, choice):

@@ -192,9 +192,15 @@ def _two_roles(turns: list[Turn], prompt: Prompt) -> list[Turn]:
 def _content(turn: Turn, prompt: Prompt, names: dict[str, str], signs: bool) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     unsigned = signs  # the first call of a step must carry a signature
+    held = ""  # a signature that came back by itself: of the call behind it
     for part in turn.parts:
-        if isinstance(part, ToolCall):
+        if isinstance(part, Thought) and part.vendor == GEMINI and not part.text:
+            held = part.signature
+        elif isinstance(part, ToolCall):
             written = _call(part, prompt)
+            if held and "thoughtSignature" not in written:
+                written["thoughtSignature"] = held
+            held = ""
             if unsigned and "thoughtSignature" not in written:
                 written["thoughtSignature"] = NO_SIGNATURE
             unsigned = False

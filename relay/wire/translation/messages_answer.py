@@ -247,7 +247,11 @@ class Writer:
         reply = assembled(events)
         self._told.id = reply.id
         spoken = reply.choices[0]
-        content = [_whole_block(part) for part in spoken.parts]
+        content = []
+        for part in spoken.parts:
+            if isinstance(part, ToolCall) and part.signature:  # in a block of its own, before the call's
+                content.append(_whole_block(Thought("", part.signature, part.vendor)))
+            content.append(_whole_block(part))
         return self._message(content, spoken.finished) | {"usage": usage(reply.used)}
 
 

@@ -107,7 +107,7 @@ class Writer:
                 return self._grow("refusal", text)
             case Thinking(text):
                 return self._grow("reasoning", text)
-            case Signed(value, vendor, call=None):
+            case Signed(value, vendor):  # a call's too: an item of its own, before the call's
                 begun = self._into("reasoning")
                 assert self._open is not None
                 self._open.body["encrypted_content"] = _encrypted(self._open.body, value, vendor)

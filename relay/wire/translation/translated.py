@@ -25,8 +25,8 @@ from relay.wire.translation import (
     responses_request,
     responses_writer,
 )
-from relay.wire.translation.events import Event, Lost
-from relay.wire.translation.features import settle
+from relay.wire.translation.events import Event, Lost, Signed, Used
+from relay.wire.translation.features import settle, word_for
 from relay.wire.translation.prompt import Prompt
 from relay.wire.translation.speaking import Decoder, Listener, Writer
 
@@ -154,8 +154,15 @@ class Translated(Passage):
         return b"".join(self._writer.write(event) for event in events)
 
     def _note(self, event: Event) -> None:
+        protocol = self.dialect.protocol
         if isinstance(event, Lost):
             self.answer.notes.add(f"lost:{event.what}"[:120])
+        elif isinstance(event, Signed) and not word_for("reasoning signature", protocol):
+            self.answer.notes.add("lost:reasoning signature")
+        elif isinstance(event, Used):
+            for name, figure in (("cached tokens", event.usage.cached), ("reasoning tokens", event.usage.reasoning)):
+                if figure and not word_for(name, protocol):
+                    self.answer.notes.add(f"lost:{name}")
 
     def end(self) -> bytes:
         """The client's end, once the upstream's was seen."""

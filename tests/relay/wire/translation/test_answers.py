@@ -175,3 +175,29 @@ def test_what_a_writer_streams_its_own_decoder_reads(tag: str) -> None:
     assert spoken.finished.stop is Stop.LENGTH
     if tag != "ollama":
         assert (thought.signature, thought.vendor) == ("c2ln", "anthropic")
+
+
+@pytest.mark.parametrize("tag", ["chat", "responses", "messages"])
+def test_a_calls_signature_comes_back_to_gemini_with_its_call(tag: str) -> None:
+    """Gemini refuses a call whose signature was lost; through any client that can hold one it comes back."""
+    protocol = DIALECTS[tag].protocol
+    events: list[Any] = [Signed("c2ln", "gemini", call=0), CallBegan(0, "c0", "f"), CallPiece(0, "{}"), CallEnded(0)]
+    whole = MAPPINGS[protocol].writer(LISTENER).whole([*events, Finished(Stop.TOOLS, "STOP")])
+    held = {
+        "chat": lambda: {"messages": [{"role": "user", "content": "Hi."}, whole["choices"][0]["message"]]},
+        "responses": lambda: {"input": [{"role": "user", "content": "Hi."}, *whole["output"]]},
+        "messages": lambda: {
+            "messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": whole["content"]}]
+        },
+    }
+    prompt = MAPPINGS[protocol].read(held[tag]())
+    parts = MAPPINGS["gemini"].write(prompt, "gemini-3-pro", True)["contents"][1]["parts"]
+    assert [(part["functionCall"]["name"], part["thoughtSignature"]) for part in parts] == [("f", "c2ln")]
+
+
+def test_what_a_clients_protocol_has_no_word_for_is_on_record() -> None:
+    passage = Translated(DIALECTS["ollama"], "anthropic", LISTENER, frozenset())
+    usage = {"input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 1}
+    body = {"id": "m", "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}], "stop_reason": "end_turn"}
+    passage.read_whole(orjson.dumps(body | {"usage": usage}))
+    assert {"lost:reasoning signature", "lost:cached tokens"} <= passage.answer.notes
