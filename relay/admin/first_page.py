@@ -29,7 +29,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         if request.user.has_perm("auditlog.view_auditentry"):
             made |= _traffic(period, now)
         if request.user.has_perm("errorlog.view_errorgroup"):
-            found, unresolved = suspects(period, made.get("traffic") or overview.Traffic(), now)
+            found, unresolved = suspects(period, made.get("traffic") or overview.Traffic(), f"user:{request.user.pk}", now)
             made |= {"suspects": found, "unresolved": unresolved}
         if request.user.has_perm("relay.view_upstream") and "traffic" in made:
             made["health"] = health(period, made["traffic"], made["flight"], now)

@@ -1,24 +1,22 @@
-"""Which groups of errors deserve an operator's first look: what came back, what is new, then what happens most.
+"""Which groups of errors deserve an operator's first look: what came back, what is new or rising, then what happens most.
 
 What clients did to themselves is left out, as it is from the badge.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Case, IntegerField, Q, Sum, Value, When
-from django.utils.safestring import SafeString
 
-from errorlog.models import ErrorGroup, HourlyCount, TopValue
-from proxy_project.charts import sparkline
-from proxy_project.figures import share
+from errorlog.models import ErrorGroup
+from errorlog.periods import PERIODS as ERROR_PERIODS
+from errorlog.presenting import GroupFigures, figures_of
 from relay.admin.overview import Period, Traffic
 
 MOST = 6
+LOOKED_AT = 40  # groups of which the figures are gathered, so that a rising one is found behind frequent ones
 NEW_FOR = timedelta(hours=24)
 
 
@@ -27,15 +25,16 @@ class Suspect:
     """A group as the first page shows it."""
 
     group: ErrorGroup
-    chip: str  # new, regressed or nothing
-    model: str
-    count: int
-    rate: str
-    chart: SafeString
+    figures: GroupFigures
+
+    @property
+    def urgency(self) -> tuple[bool, bool, int]:
+        states = {state for state, _, _ in self.figures.chips}
+        return "regressed" in states, bool(states & {"new", "escalating"}), self.figures.count
 
 
-def suspects(period: Period, found: Traffic, now: datetime) -> tuple[list[Suspect], int]:
-    """The groups, and how many unresolved ones there are."""
+def suspects(period: Period, found: Traffic, reader: str, now: datetime) -> tuple[list[Suspect], int]:
+    """The groups, the most urgent first, and how many unresolved ones there are."""
     start = period.start(now)
     unresolved = ErrorGroup.objects.filter(status=ErrorGroup.Status.UNRESOLVED)
     urgency = Case(
@@ -45,33 +44,8 @@ def suspects(period: Period, found: Traffic, now: datetime) -> tuple[list[Suspec
         output_field=IntegerField(),
     )
     counted = Sum("hours__count", filter=Q(hours__hour__gte=start))
-    groups = unresolved.filter(last_seen__gte=start).exclude(fault="client").annotate(urgency=urgency, here=counted)
-    chosen = list(groups.filter(here__gt=0).order_by("-urgency", "-here", "-last_seen")[:MOST])
-    charts, models = _columns(chosen, period, start), _models(chosen)
-    return [
-        Suspect(
-            group=group,
-            chip={2: "regressed", 1: "new"}.get(group.urgency, ""),
-            model=models.get(group.pk, ""),
-            count=group.here,
-            rate=share(group.here, found.asked[group.upstream]) if group.upstream else "",
-            chart=sparkline(charts[group.pk], f"{group.here:,} in {period.words}"),
-        )
-        for group in chosen
-    ], unresolved.count()
-
-
-def _columns(groups: Sequence[ErrorGroup], period: Period, start: datetime) -> dict[int, list[Counter[str]]]:
-    number = period.hours // period.step
-    columns: dict[int, list[Counter[str]]] = defaultdict(lambda: [Counter() for _ in range(number)])
-    rows = HourlyCount.objects.filter(group__in=groups, hour__gte=start)
-    for group, hour, fault, count in rows.values_list("group", "hour", "fault", "count"):
-        place = min(int((hour - start) / timedelta(hours=period.step)), number - 1)
-        columns[group][place][fault] += count
-    return columns
-
-
-def _models(groups: Sequence[ErrorGroup]) -> dict[int, str]:
-    """The model that each group hits most."""
-    rows = TopValue.objects.filter(group__in=groups, field="model").order_by("count")
-    return dict(rows.values_list("group", "value"))  # the last one, the most frequent, stays
+    groups = unresolved.filter(last_seen__gte=start).exclude(fault="client").annotate(here=counted).filter(here__gt=0)
+    looked_at = list(groups.order_by(urgency.desc(), "-here", "-last_seen")[:LOOKED_AT])
+    figures = figures_of(looked_at, reader, ERROR_PERIODS[period.key], found.asked)
+    chosen = [Suspect(group, figures[group.pk]) for group in looked_at]
+    return sorted(chosen, key=lambda suspect: suspect.urgency, reverse=True)[:MOST], unresolved.count()

@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import Count, Min, Sum
 from django.utils.safestring import SafeString
 
+from auditlog import inflight
 from auditlog.models import AuditEntry, HourlyCount, RecordingState
 from proxy_project.charts import Counts, shares
 from proxy_project.figures import lasted, share
@@ -111,6 +112,8 @@ class InFlight:
     by_upstream: list[tuple[str, int, float]]  # name, number, share of the busiest
     oldest: str
     oldest_upstream: str
+    silence: str  # the longest one now, when it is long
+    silent_upstream: str
 
 
 def in_flight(now: datetime) -> InFlight:
@@ -119,12 +122,15 @@ def in_flight(now: datetime) -> InFlight:
     counts = list(rows.values_list("provider").annotate(number=Count("id"), oldest=Min("time")).order_by("-number"))
     most = max((number for _, number, _ in counts), default=1)
     first = min(counts, key=lambda row: row[2], default=None)
+    silent = next((stream for stream in inflight.in_flight(now=now).streams if stream.long), None) if counts else None
     return InFlight(
         total=sum(number for _, number, _ in counts),
         instances=InstanceLease.objects.filter(expires_at__gt=now).count(),
         by_upstream=[(name or NO_UPSTREAM, number, 100 * number / most) for name, number, _ in counts],
         oldest=lasted((now - first[2]).total_seconds() * 1000) if first else "",
         oldest_upstream=(first[0] or NO_UPSTREAM) if first else "",
+        silence=silent.silent if silent else "",
+        silent_upstream=(silent.entry.provider or NO_UPSTREAM) if silent else "",
     )
 
 

@@ -100,6 +100,27 @@ def test_j_and_k_move_through_rows_and_enter_opens(page: Page) -> None:
     page.wait_for_url("**/relay/upstream/*/change/")
 
 
+def test_c_copies_what_is_open(page: Page, context: BrowserContext) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/admin/errorlog/errorgroup/?state=all")
+    page.locator("#result_list .ep-l1 > a").first.click()
+    page.wait_for_url("**/change/**")
+    page.keyboard.press("c")
+    expect(page.locator("#ep-said")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("## ")
+
+
+def test_e_resolves_what_x_selected(page: Page) -> None:
+    page.goto("/admin/errorlog/errorgroup/?q=cause:rate-limited")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator(".action-counter")).to_contain_text("1 of")
+    page.keyboard.press("e")
+    page.wait_for_load_state()
+    page.goto("/admin/errorlog/errorgroup/?state=resolved")
+    expect(page.locator("#result_list")).to_contain_text("rate-limited")
+
+
 def test_slash_goes_to_the_search_and_typing_there_is_typing(page: Page) -> None:
     page.goto("/admin/relay/upstream/")
     page.keyboard.press("/")

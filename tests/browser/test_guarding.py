@@ -6,6 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import HOSTILE
 from tests.browser.looking import look
 from tests.faults.conftest import Gateway
 
@@ -47,3 +48,35 @@ def test_too_many_attempts_are_told_so(browser: Browser, gateway: Gateway) -> No
     expect(page.get_by_role("heading", name="Too many attempts")).to_be_visible()
     look(page, "locked-out")
     context.close()
+
+
+def test_hostile_names_are_text_on_every_page_that_shows_them(page: Page) -> None:
+    met: list[str] = []
+    page.on("dialog", lambda dialog: (met.append(dialog.message), dialog.dismiss()))
+    page.goto("/admin/relay/clientkey/add/")
+    page.fill("#id_label", HOSTILE)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#content")).to_contain_text(HOSTILE)
+    page.goto("/admin/relay/clientkey/")
+    page.get_by_role("link", name=HOSTILE).click()
+    for link in ("Rotate key", "History", "Delete"):
+        change = page.url
+        page.get_by_role("link", name=link, exact=True).click()
+        expect(page.locator("main")).to_contain_text(HOSTILE[:30])
+        page.goto(change)
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("<script>")
+    expect(page.locator("#ep-palette-list .ep-found", has_text=HOSTILE).first).to_be_visible()
+    assert not met
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_hostile_text_of_requests_and_reports_is_text_in_its_details(page: Page) -> None:
+    for path in ("/admin/errorlog/errorgroup/?state=all", "/admin/auditlog/auditentry/?q=is:abnormal"):
+        page.goto(path)
+        row = page.locator("#result_list tr", has_text="<script>alert").first
+        row.locator(".field-time a, .ep-l1 > a").first.click()
+        page.wait_for_url("**/change/**")
+        expect(page.locator("#content")).to_contain_text("<script>alert")
+        assert page.locator("#content script[src], img[src=x]").count() == 0

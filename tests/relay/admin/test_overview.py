@@ -17,12 +17,13 @@ from relay.record_id import new_record_id
 from tests.relay.rows import make_credential, make_upstream
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
-NOW = datetime(2026, 11, 25, 14, 20, tzinfo=UTC)
+NOW = datetime.now(UTC)
+HOUR = NOW.replace(minute=0, second=0, microsecond=0)
 DAY = overview.PERIODS["24h"]
 
 
 def counted(hours_ago: int, outcome: str, count: int, fault: str = "", provider: str = "openai") -> None:
-    hour = NOW.replace(minute=0) - timedelta(hours=hours_ago)
+    hour = HOUR - timedelta(hours=hours_ago)
     HourlyCount.objects.create(hour=hour, provider=provider, model="gpt-5", outcome=outcome, fault=fault, count=count)
 
 
@@ -36,7 +37,7 @@ def a_group(name: str, hours: dict[int, int], **fields: Any) -> ErrorGroup:
     base |= {"first_seen": NOW - timedelta(days=9), "last_seen": NOW, "count": sum(hours.values())}
     group = ErrorGroup.objects.create(name=name, **(base | fields))
     for ago, count in hours.items():
-        hour = NOW.replace(minute=0) - timedelta(hours=ago)
+        hour = HOUR - timedelta(hours=ago)
         ErrorsByHour.objects.create(group=group, hour=hour, fault=group.fault, count=count)
     return group
 
@@ -96,6 +97,14 @@ def test_what_is_in_flight_is_counted_by_upstream_with_the_oldest() -> None:
     assert (found.oldest, found.oldest_upstream) == ("90.0 s", "openai")
 
 
+def test_the_longest_silence_is_told_once_it_is_long() -> None:
+    opened("vllm-berlin", 90)
+    assert overview.in_flight(NOW).silence == ""
+    AuditEntry.objects.update(evidence={"live": {"silent_ms": 41_000, "idle_timeout_ms": 300_000, "seen_ms": 89_000}})
+    found = overview.in_flight(NOW)
+    assert (found.silence, found.silent_upstream) == ("41.0 s", "vllm-berlin")
+
+
 def states(now: datetime = NOW) -> dict[str, str]:
     found = overview.traffic(DAY, now)
     return {row.name: row.state for row in health(DAY, found, overview.in_flight(now), now)}
@@ -122,7 +131,7 @@ def test_an_upstream_cools_when_all_its_credentials_do_and_says_until_when_and_w
     (row,) = health(DAY, overview.traffic(DAY, NOW), overview.in_flight(NOW), NOW)
     assert row.state == "cooling"
     assert row.note.startswith("cooling until ")
-    assert {credential.why for credential in row.credentials} == {"rate-limited: slow down (14:20 UTC)"}
+    assert {credential.why for credential in row.credentials} == {f"rate-limited: slow down ({NOW:%H:%M} UTC)"}
     second.cooling_until = None
     second.save()
     assert states() == {"mirror": "idle"}
@@ -136,17 +145,19 @@ def test_an_upstream_without_a_usable_credential_is_degraded_and_one_switched_of
 
 
 def test_what_came_back_stands_before_what_is_new_and_both_before_what_is_frequent() -> None:
-    a_group("frequent", {0: 500})
+    a_group("frequent", {0: 20, 3: 280, 4: 200})
     a_group("new", {1: 3}, first_seen=NOW - timedelta(hours=2))
     a_group("back", {2: 1}, regressed=True)
     a_group("clients", {0: 900}, fault="client")
     a_group("muted", {0: 900}, status="muted")
     a_group("old", {40: 9}, last_seen=NOW - timedelta(hours=40))
     counted(0, "completed", 1000)
-    found, unresolved = suspects(DAY, overview.traffic(DAY, NOW), NOW)
-    assert [(suspect.group.name, suspect.chip) for suspect in found] == [("back", "regressed"), ("new", "new"), ("frequent", "")]
-    assert (found[2].count, found[2].rate) == (500, "50 %")
-    assert unresolved == 5
+    a_group("rising", {0: 30, 9: 1})
+    found, unresolved = suspects(DAY, overview.traffic(DAY, NOW), "user:1", NOW)
+    shown = [(suspect.group.name, [word for _, _, word in suspect.figures.chips]) for suspect in found]
+    assert shown == [("back", ["REGRESSED"]), ("rising", ["ESCALATING"]), ("new", ["NEW"]), ("frequent", [])]
+    assert (found[3].figures.count, found[3].figures.rate) == (500, "50 %")
+    assert unresolved == 6
 
 
 def test_the_page_says_what_is_not_recorded(admin_client: Client) -> None:
