@@ -1,9 +1,9 @@
-# make run | test | agents | lint | bench | lock | crash | screenshots. Everything is made from nothing: the virtual environment first, from locked hashes.
+# make run | test | agents | lint | bench | bench-pages | lock | crash | screenshots. Everything is made from nothing: the virtual environment first, from locked hashes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test agents lint bench lock crash screenshots clean
+.PHONY: run test agents lint bench bench-pages lock crash screenshots clean
 
 $(VENV)/run.stamp: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("epitaph needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -35,6 +35,10 @@ lint: $(VENV)/dev.stamp
 # BENCH=--quick for a first look
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# e.g. PAGES="--entries 2M --events 1M --on postgres"
+bench-pages: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.scale $(PAGES)
 
 lock: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet uv

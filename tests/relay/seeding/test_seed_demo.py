@@ -1,0 +1,80 @@
+"""What `seed_demo` makes keeps the logs' invariants, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db.models import Count, Max, Sum
+
+from auditlog.models import AuditEntry, RecordingState
+from auditlog.models import HourlyCount as Requests
+from errorlog.ingest import store_events
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, TopValue
+from relay.ending import OUTCOMES
+from relay.seeding.traffic import moments, requests
+from tests.conftest import Record
+
+pytestmark = pytest.mark.database
+ABNORMAL = [outcome.value for outcome, rule in OUTCOMES.items() if rule.abnormal]
+
+
+@pytest.fixture
+def seeded(transactional_db: None) -> None:
+    call_command("seed_demo", "--entries", "3000", "--events", "400", "--days", "3")
+
+
+def test_sizes_and_counts_are_those_of_the_rows(seeded: None) -> None:
+    assert AuditEntry.objects.count() == RecordingState.current().size == 3000
+    counted = AuditEntry.objects.filter(drill=False).count()
+    assert Requests.objects.aggregate(total=Sum("count"))["total"] == counted
+    assert 380 <= ErrorEvent.objects.count() <= 400
+
+
+def test_each_group_knows_its_events(seeded: None) -> None:
+    for group in ErrorGroup.objects.all():
+        mine = ErrorEvent.objects.filter(group=group)
+        assert group.count == group.kept == mine.count()
+        assert group.client_count == mine.filter(fault="client").count()
+        assert group.last_sequence == mine.aggregate(last=Max("sequence"))["last"]
+        assert sorted(mine.values_list("number", flat=True)) == list(range(1, group.count + 1))
+        assert (group.first_seen, group.last_seen) == (mine.earliest("time").time, mine.latest("time").time)
+        assert HourlyCount.objects.filter(group=group).aggregate(total=Sum("count"))["total"] == group.count
+        assert group.keys_hit == TopValue.objects.filter(group=group, field="client_key").count()
+
+
+def test_an_event_of_a_request_is_found_by_its_entry(seeded: None) -> None:
+    linked = ErrorEvent.objects.exclude(request_id="")
+    entries = {entry.pk: entry for entry in AuditEntry.objects.filter(outcome__in=ABNORMAL)}
+    assert linked.count() > 50
+    for event in linked:
+        assert (entries[event.id].request_id, entries[event.id].error) == (event.request_id, event.message)
+
+
+def test_a_second_run_adds(seeded: None) -> None:
+    call_command("seed_demo", "--entries", "500", "--events", "100", "--seed", "2")
+    assert AuditEntry.objects.count() == RecordingState.current().size == 3500
+    totals = ErrorGroup.objects.aggregate(count=Sum("count"), kept=Sum("kept"))
+    assert totals["count"] == totals["kept"] == ErrorEvent.objects.filter(group__isnull=False).count()
+
+
+def test_the_writer_goes_on_from_there(seeded: None, event: Record) -> None:
+    group = ErrorGroup.objects.filter(cause="eof").order_by("-count").first()
+    assert group is not None
+    store_events([event(fingerprint=group.parts)])
+    after = ErrorGroup.objects.annotate(rows=Count("events")).get(pk=group.pk)
+    assert (after.count, after.rows) == (group.count + 1, group.count + 1)
+
+
+def test_the_same_seed_gives_the_same_traffic() -> None:
+    def made(seed: int) -> list[str]:
+        return [item.id for item in requests(50, 1, 1_764_000_000, seed)]
+
+    assert made(1) == made(1) != made(2)
+
+
+@pytest.mark.parametrize("days", [0.3, 1, 2.5, 30])
+def test_times_ascend_and_end_now(days: float) -> None:
+    times = list(moments(2000, days, 1_764_000_000))
+    assert times == sorted(times)
+    assert 1_764_000_000 - days * 86_400 <= times[0]
+    assert times[-1] <= 1_764_000_000
