@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -127,3 +129,40 @@ def test_every_admin_page_shows_the_number_as_text(event: Build, events: int, sh
 def test_the_sign_in_page_shows_no_number(event: Build) -> None:
     store_events([event()])
     assert "ep-badge" not in Client().get("/admin/login/").content.decode()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_unread_is_what_a_reader_who_remembers_every_event_would_say(event: Build, seed: int) -> None:
+    """The counts come from numbers and marks; here they are compared with a plain list of what was read."""
+    chance = random.Random(seed)
+    cursor, marks, arrived = 0, {}, []
+    for _ in range(25):
+        act = chance.choice(["store", "store", "store", "all", "some", "group"])
+        newest = max((sequence for sequence, *_ in arrived), default=0)
+        if act == "store" or not arrived:
+            made = [
+                event(fingerprint=[chance.choice("abc")], context={"fault": chance.choice(["client", "relay"])})
+                for _ in range(chance.randint(1, 6))
+            ]
+            store_events(made)
+            rows = ErrorEvent.objects.filter(sequence__gt=newest).order_by("sequence")
+            arrived += [(row.sequence, row.group_id, row.fault) for row in rows]
+        elif act == "all":
+            reading.mark_read(ME)
+            cursor = newest
+            marks |= {group: max(at for at, of, _ in arrived if of == group) for _, group, _ in arrived}
+        elif act == "some":
+            before, cursor = cursor, chance.choice([sequence for sequence, *_ in arrived])
+            reading.mark_read(ME, cursor)
+            if cursor == newest:
+                marks |= {group: max(at for at, of, _ in arrived if of == group) for _, group, _ in arrived}
+            else:
+                marks = {group: at for group, at in marks.items() if at > max(before, cursor)}
+        else:
+            group = chance.choice(arrived)[1]
+            reading.mark_groups_read(ME, [group])
+            marks[group] = max(at for at, of, _ in arrived if of == group)
+        unread = [(group, fault) for at, group, fault in arrived if at > max(cursor, marks.get(group, 0))]
+        found = reading.unread_by(ME)
+        assert {group: item.events for group, item in found.items()} == Counter(group for group, _ in unread), act
+        assert reading.badge_number(ME) == sum(fault != "client" for _, fault in unread)
