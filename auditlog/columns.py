@@ -16,14 +16,21 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any
 
+import orjson
 from django.db import models
 
 from auditlog.models import AuditEntry
 
 MOST = {"IntegerField": 2**31 - 1, "BigIntegerField": 2**63 - 1}
 MOST_COST = Decimal(10) ** 10  # the column has ten digits before the point
-DEEPEST = 32  # levels of JSON that are kept
+DEEPEST = 100  # levels of JSON that are kept
 REFUSED = re.compile("[\x00\ud800-\udfff]")
+
+
+class Written(str):
+    """JSON text that a column takes as it is: checked, and written only once."""
+
+    __slots__ = ()
 
 
 class BadEntry(ValueError):
@@ -57,7 +64,8 @@ def values(entry: Mapping[str, Any]) -> dict[str, Any]:
         BadEntry: a value is not of its column's kind.
     """
     found = {name: _value(field, entry[name]) for name, field in _fields().items() if name in entry}
-    answer = found.get("evidence", {}).get("response_id")
+    evidence = entry.get("evidence")
+    answer = evidence.get("response_id") if isinstance(evidence, dict) else None
     if answer is not None and found.get("response_id") is None:
         found["response_id"] = _value(_fields()["response_id"], answer)
     return found
@@ -74,7 +82,7 @@ def _value(field: models.Field[Any, Any], value: Any) -> Any:
     if isinstance(field, models.JSONField):
         if not isinstance(value, dict):
             raise BadEntry(name, value, "an object")
-        return _storable(value)
+        return _written(value)
     if isinstance(field, models.DateTimeField):
         return _moment(name, value)
     if isinstance(field, models.BooleanField):
@@ -125,6 +133,17 @@ def _text(value: Any, most: int | None = None) -> str:
     if REFUSED.search(text):
         text = REFUSED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return text if most is None or len(text) <= most else text[: most - 1] + "…"
+
+
+def _written(value: dict[str, Any]) -> Written | dict[str, Any]:
+    """What nearly every entry has needs no more than a look at its text; what is odd is copied part by part."""
+    try:
+        text = orjson.dumps(value)
+    except (TypeError, RecursionError):  # a lone surrogate, a number beyond 64 bits, a thing that is no JSON
+        return _storable(value)
+    if b"\\u0000" in text or text.count(b"[") + text.count(b"{") > DEEPEST:
+        return _storable(value)
+    return Written(text.decode())
 
 
 def _storable(value: Any, depth: int = 0) -> Any:

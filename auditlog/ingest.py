@@ -116,6 +116,7 @@ def _plan(folded: dict[uuid.UUID, dict[str, Any]], rules: Rules) -> Plan:
         LeftOut.objects.filter(pk__in=ids).values_list("id", flat=True)
     )
     open_rows = {row["id"]: dict(row) for row in AuditEntry.objects.filter(pk__in=ids, outcome__isnull=True).values()}
+    blank = _blank()
     for record_id, named in folded.items():
         if record_id in closed_before:
             plan.result.duplicates += 1
@@ -123,7 +124,7 @@ def _plan(folded: dict[uuid.UUID, dict[str, Any]], rules: Rules) -> Plan:
         before = open_rows.get(record_id)
         if before is None and "time" not in named:
             raise columns.BadEntry("time", None, "seconds since 1970")
-        row = {**(_blank() if before is None else before), **named, "id": record_id}
+        row = {**(blank if before is None else before), **named, "id": record_id}
         _place(row, before is not None, rules, plan)
     return plan
 
@@ -225,5 +226,14 @@ def _upsert(table: type[models.Model], rows: list[dict[str, Any]], only_where: s
 
 
 def _prepared(fields: Sequence[models.Field[Any, Any]], rows: list[dict[str, Any]], connection: Any) -> Iterator[list[Any]]:
+    """The rows as the driver takes them: texts, figures and truths are so already (columns.py saw to that)."""
+    plain = models.CharField | models.TextField | models.IntegerField | models.FloatField | models.BooleanField
+    columns_of = [(item.attname, None if isinstance(item, plain) else item) for item in fields]
     for row in rows:
-        yield [item.get_db_prep_save(row[item.attname], connection) for item in fields]
+        yield [_as_driver(row[name], item, connection) for name, item in columns_of]
+
+
+def _as_driver(value: Any, item: models.Field[Any, Any] | None, connection: Any) -> Any:
+    if item is None or value is None:
+        return value
+    return value if isinstance(value, columns.Written) else item.get_db_prep_save(value, connection)

@@ -134,7 +134,8 @@ def evidence(entry: AuditEntry) -> list[tuple[str, list[tuple[str, str]]]]:
         rows += [(name, fields.pop(name)) for name in names if name in fields]
         groups.append((title, [(name, _said(name, value)) for name, value in rows if value is not None]))
     groups.append(("Other", [(name, _said(name, value)) for name, value in fields.items()]))
-    return [(title, rows) for title, rows in groups if rows]
+    said = ((title, [(name, text) for name, text in rows if text]) for title, rows in groups)
+    return [(title, rows) for title, rows in said if rows]
 
 
 def summary(entry: AuditEntry) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -235,8 +236,9 @@ def _cell(value: Any) -> str:
 def _said(name: str, value: Any) -> str:
     """A value of the evidence as people say it; one that is not of its known form as it is."""
     known = SAID.get(name)
-    said = known(value) if known and isinstance(value, dict) else ""
-    return said or (size(value) if name == "written_bytes" else "") or _text(value)
+    if known and isinstance(value, dict):
+        return known(value)
+    return (size(value) if name == "written_bytes" else "") or _text(value)
 
 
 def _parts(value: dict[str, Any], *parts: tuple[str, str, Any]) -> str:

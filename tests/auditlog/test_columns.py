@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auditlog import columns
 
@@ -66,7 +69,20 @@ def test_an_entry_without_an_id_is_refused(given: Any) -> None:
 
 def test_what_is_no_column_is_left_out_and_the_answers_id_is_lifted_from_the_evidence() -> None:
     found = columns.values({"id": ID, "nonsense": 1, "evidence": {"response_id": "chatcmpl-1"}})
-    assert found == {"evidence": {"response_id": "chatcmpl-1"}, "response_id": "chatcmpl-1"}
+    assert found == {"evidence": '{"response_id":"chatcmpl-1"}', "response_id": "chatcmpl-1"}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside, max_size=3),
+    )
+)
+def test_whatever_the_evidence_holds_the_quick_way_keeps_what_the_long_way_does(value: Any) -> None:
+    kept = columns.values({"id": ID, "evidence": {"value": value}})["evidence"]
+    if isinstance(kept, columns.Written):
+        kept = json.loads(kept)
+    assert kept == columns._storable({"value": value})
 
 
 def test_json_that_is_too_deep_is_cut() -> None:

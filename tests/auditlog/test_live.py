@@ -16,6 +16,7 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
 
 from auditlog import live
@@ -280,12 +281,18 @@ def test_with_redis_the_writer_rings_and_nobody_polls(entry: Build, monkeypatch:
         watcher = socket(session)
         await watcher.connect()
         await rows_or_nothing(watcher)
-        await asyncio.to_thread(store_entries, [entry(request_id="req_rung")])
+        await asyncio.to_thread(store_elsewhere, entry(request_id="req_rung"))
         (row,) = await rows(watcher, 1)
         assert "req_rung" in row["html"]
         await watcher.disconnect()
 
     watch()
+
+
+def store_elsewhere(entry: dict[str, Any]) -> None:
+    """As the shipper's thread does, with a database connection of its own."""
+    store_entries([entry])
+    connection.close()
 
 
 async def rows_or_nothing(watcher: WebsocketCommunicator) -> None:
