@@ -15,7 +15,7 @@ import orjson
 from django.db.models import Max
 
 from errorlog import options, signature
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, SeenVersion, TopValue
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount, SeenVersion, TopValue
 from relay.close_record import PLATFORM
 from relay.ending import OUTCOMES, Phase, full_message
 from relay.seeding.audit import evidence_of
@@ -105,12 +105,16 @@ class ErrorSeeder:
         """Writes what waits, and the counts."""
         self.loader.flush()
         hours, values = {}, {}
+        kinds: Counter[tuple[str, str, str]] = Counter()
         newest = dict(ErrorEvent.objects.values_list("group").annotate(last=Max("sequence")).order_by())
         for group in self.groups.values():
             row = group.row
             hours.update({(row.pk, *key): count for key, count in group.hours.items()})
             values.update({(row.pk, *key): count for key, count in group.values.items()})
+            for (hour, fault), count in group.hours.items():
+                kinds[row.name, hour, fault] += count
         add_counts(HourlyCount, ("group", "hour", "fault"), hours)
+        add_counts(KindCount, ("name", "hour", "fault"), dict(kinds))
         add_counts(TopValue, ("group", "field", "value"), values)
         for group in self.groups.values():
             row = group.row
@@ -121,7 +125,7 @@ class ErrorSeeder:
             first = ErrorEvent.objects.filter(version=version).order_by("time").first()
             if first is not None:
                 SeenVersion.objects.get_or_create(version=version, defaults={"first_seen": first.time})
-        analyse(ErrorEvent, ErrorGroup, HourlyCount, TopValue)
+        analyse(ErrorEvent, ErrorGroup, HourlyCount, KindCount, TopValue)
 
     def _event(
         self,

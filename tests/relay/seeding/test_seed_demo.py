@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.core.management import call_command
 from django.db.models import Count, Max, Sum
@@ -9,7 +11,7 @@ from django.db.models import Count, Max, Sum
 from auditlog.models import AuditEntry, RecordingState
 from auditlog.models import HourlyCount as Requests
 from errorlog.ingest import store_events
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, TopValue
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount, TopValue
 from relay.ending import OUTCOMES
 from relay.seeding.traffic import moments, requests
 from tests.conftest import Record
@@ -40,6 +42,15 @@ def test_each_group_knows_its_events(seeded: None) -> None:
         assert (group.first_seen, group.last_seen) == (mine.earliest("time").time, mine.latest("time").time)
         assert HourlyCount.objects.filter(group=group).aggregate(total=Sum("count"))["total"] == group.count
         assert group.keys_hit == TopValue.objects.filter(group=group, field="client_key").count()
+
+
+def test_kinds_are_counted_as_their_groups_are(seeded: None) -> None:
+    def totals(counts: Any, name: str) -> dict[tuple[Any, ...], int]:
+        return {
+            tuple(key): total for *key, total in counts.values_list(name, "hour", "fault").annotate(total=Sum("count")).order_by()
+        }
+
+    assert totals(KindCount.objects, "name") == totals(HourlyCount.objects, "group__name") != {}
 
 
 def test_an_event_of_a_request_is_found_by_its_entry(seeded: None) -> None:
