@@ -248,3 +248,21 @@ def test_the_sidebar_folds_and_stays_folded(page: Page) -> None:
     expect(sidebar).to_be_hidden()
     page.locator("#toggle-nav-sidebar").click()
     expect(sidebar).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 768, 1024, 1025, 1180, 1181, 1320, 1440])
+def test_nothing_in_the_header_lies_on_anything_else(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto("/admin/")
+    boxes = [page.locator(name).bounding_box() for name in ("#branding", "#ep-nav", ".ep-goto", "#user-tools")]
+    for number, one in enumerate(boxes):
+        for other in boxes[number + 1 :]:
+            assert one is not None
+            assert other is not None
+            if (one, other) == (boxes[1], boxes[2]):
+                continue  # the button is part of the navigation
+            beside = one["x"] + one["width"] <= other["x"] + 1 or other["x"] + other["width"] <= one["x"] + 1
+            above = one["y"] + one["height"] <= other["y"] + 1 or other["y"] + other["height"] <= one["y"] + 1
+            assert beside or above, (width, one, other)
+    last_tab = page.locator("#ep-nav li a").last.bounding_box()
+    assert width < 768 or (last_tab and boxes[2] and last_tab["x"] + last_tab["width"] <= boxes[2]["x"])
