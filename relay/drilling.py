@@ -29,7 +29,7 @@ from relay.rehearsal.matrix import ROWS, client
 from relay.rehearsal.matrix.asking import end_for, sent_for
 from relay.rehearsal.matrix.places import places
 from relay.rehearsal.matrix.row import Case, cases_of
-from relay.rehearsal.matrix.upstreams import GROUPS, LIMITED_KEY, Group, own_group, secret
+from relay.rehearsal.matrix.upstreams import GROUPS, LIMITED_KEY, Group, address, own_group, secret
 from relay.rehearsal.server import FaultServer
 
 RECORDED_SECONDS = 20.0  # how long an ending is waited for in the database
@@ -141,7 +141,7 @@ class Drill:
         names = [f"{group.name}-{tag}-{'abcd'[number]}" for number in range(group.credentials)]
         pairs = [(label, secret(group.name, tag, number)) for number, label in enumerate(names)]
         enabled = spec.pop("enabled", True)
-        base = group.base.format_map(self.places)
+        base = address(group.base, case.column, self.places)
         spec |= {"name": NAME, "protocol": case.column.upstream, "base_url": base, "credentials": pairs}
         return Plan(key, spec, models, enabled=enabled)
 

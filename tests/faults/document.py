@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from relay.ending import CAUSES, OUTCOMES, Outcome
-from relay.rehearsal.matrix import SECTIONS
-from relay.rehearsal.matrix.gateway import KILLED, ORDERED, SHORT, STOPPED, WRONG
+from relay.rehearsal.matrix import CORE, SECTIONS, VIA, every_case
+from relay.rehearsal.matrix.gateway import KILLED, ORDERED, SHORT, STAGED, STOPPED, WRONG
 from relay.rehearsal.matrix.protocols import ALL
 from relay.rehearsal.matrix.row import Case, Ends, Gets, Mode, Row, cases_of
 
@@ -24,7 +24,12 @@ def document() -> str:
     """The whole text."""
     sections = SECTIONS | GATEWAY
     rows = [row for found in sections.values() for row in found]
-    count = f"{len(rows)} rows, {len(cases_of(tuple(rows)))} cases over real sockets."
+    cases = len(every_case()) + len(cases_of(STAGED))
+    pairs = ", ".join(f"{tag} from {via}" for tag, via in VIA)
+    count = (
+        f"{len(rows)} rows, {cases} cases over real sockets. *All* are chat, responses and messages; one row of each kind "
+        f"({len(CORE)} of them, marked ◦) also runs for Gemini and Ollama, and translated: {pairs}."
+    )
     parts = [INTRO.read_text().rstrip(), _outcomes(), _causes(), f"## The fault matrix\n\n{count}\n"]
     for title, found in sections.items():
         lines = [line for row in found for line in _lines(row)]
@@ -54,7 +59,7 @@ def _lines(row: Row) -> Iterable[tuple[str, ...]]:
     for case in cases_of((row,)):
         groups.setdefault(_ending(case), []).append(case)
     for ending, cases in groups.items():
-        yield (row.provoked, _where(cases), *ending)
+        yield (row.provoked + (" ◦" if row.name in CORE else ""), _where(cases), *ending)
 
 
 def _ending(case: Case) -> tuple[str, ...]:

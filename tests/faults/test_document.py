@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from relay.ending import CAUSES, Cause
-from relay.rehearsal.matrix import ROWS
+from relay.rehearsal.matrix import CORE, ROWS, every_case
 from relay.rehearsal.matrix.gateway import STAGED
 from relay.rehearsal.matrix.row import cases_of
 from tests.faults.document import PLACE, document
@@ -28,8 +28,12 @@ def test_the_document_is_current() -> None:
 
 
 def test_each_case_has_a_name_of_its_own() -> None:
-    names = Counter(case.id for case in cases_of((*ROWS, *STAGED)))
+    names = Counter(case.id for case in (*every_case(), *cases_of(STAGED)))
     assert not [name for name, count in names.items() if count > 1]
+
+
+def test_the_core_names_rows_that_there_are() -> None:
+    assert {row.name for row in ROWS} >= CORE
 
 
 def test_every_cause_is_provoked_or_said_why_not() -> None:

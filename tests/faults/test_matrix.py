@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from relay.rehearsal.matrix import ROWS
-from relay.rehearsal.matrix.row import Case, cases_of
+from relay.rehearsal.matrix import every_case
+from relay.rehearsal.matrix.row import Case
 from tests.faults.campaign import Campaign, world
 from tests.faults.checks import PROMISES
 from tests.faults.conftest import Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
-CASES = cases_of(ROWS)
+CASES = every_case()
 
 
 @pytest.fixture(scope="module")

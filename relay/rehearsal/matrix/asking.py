@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from relay.rehearsal.matrix import client
-from relay.rehearsal.matrix.row import END, Case
+from relay.rehearsal.matrix.row import END, FIRST, Case
 from relay.rehearsal.matrix.upstreams import LIMITED_KEY
 
 
@@ -20,13 +20,14 @@ def sent_for(case: Case, headers: Mapping[str, str], key: str, limited_key: str 
     shown = case.row.request.get("key", key)
     shown = limited_key if shown == LIMITED_KEY else shown
     authorization = {"authorization": f"Bearer {shown}"} if shown else {}
-    sent = client.request(case.column.path, body, {**headers, **authorization}, case.row.client.declares)
+    place = case.column.place(case.model, case.streamed)
+    sent = client.request(place, body, {**headers, **authorization}, case.row.client.declares)
     return sent[: len(sent) - int(len(body) * (1 - case.row.client.sends))] if case.row.client.sends < 1 else sent
 
 
 def end_for(case: Case) -> bytes:
     """What the client reads until, before it behaves as the row says."""
-    return case.column.end if case.row.client.after == END else case.row.client.after
+    return {END: case.column.end, FIRST: case.column.first}.get(case.row.client.after, case.row.client.after)
 
 
 def body_for(case: Case) -> bytes:

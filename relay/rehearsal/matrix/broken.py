@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Phase
-from relay.rehearsal.matrix.row import ANY, Client, Gets
+from relay.rehearsal.matrix.row import ANY, FIRST, Client, Gets
 from relay.rehearsal.matrix.shapes import (
     BOTH,
     CHAT,
@@ -64,14 +64,14 @@ BROKEN = (
         "cut while the client read late: what came whole still reaches it",
         script="cut,after=14,size=400000",
         cause=Cause.TRUNCATED_BODY,
-        client=Client(after=b"data:", waits=0.6, buffer=8192),
+        client=Client(after=FIRST, waits=0.6, buffer=8192),
     ),
     broken(
         "reset-read-late",
         "reset while the client read late",
         script="reset,after=14,size=400000",
         cause=Cause.RESET,
-        client=Client(after=b"data:", waits=0.6, buffer=8192),
+        client=Client(after=FIRST, waits=0.6, buffer=8192),
     ),
 )
 

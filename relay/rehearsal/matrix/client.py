@@ -9,7 +9,7 @@ import ctypes
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from relay.rehearsal.matrix.reply import Reply, interpret
@@ -35,20 +35,28 @@ def request(path: str, body: bytes, headers: Mapping[str, str], declares: int | 
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
-def ask(port: int, client: Client, sent: bytes, end: bytes, patience: float = PATIENCE, host: str = "127.0.0.1") -> Seen:
-    """Sends the request and behaves as `client` says; `end` is what its `after=END` waits for."""
+def ask(
+    port: int,
+    client: Client,
+    sent: bytes,
+    end: bytes,
+    patience: float = PATIENCE,
+    host: str = "127.0.0.1",
+    arrived: Callable[[], object] | None = None,
+) -> Seen:
+    """Sends the request, reads until `end` came, and behaves as `client` says; `arrived` waits for what it leaves behind."""
     sock = socket.socket()
     if client.buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, client.buffer)
     sock.settimeout(patience)
     sock.connect((host, port))
     try:
-        return _behave(sock, client, sent, end)
+        return _behave(sock, client, sent, end, arrived)
     finally:
         sock.close()
 
 
-def _behave(sock: socket.socket, client: Client, sent: bytes, end: bytes) -> Seen:
+def _behave(sock: socket.socket, client: Client, sent: bytes, end: bytes, arrived: Callable[[], object] | None) -> Seen:
     sock.sendall(sent)
     raw = bytearray()
     while end and end not in raw:
@@ -56,6 +64,8 @@ def _behave(sock: socket.socket, client: Client, sent: bytes, end: bytes) -> See
         if not data:
             break
         raw += data
+    if arrived is not None:
+        arrived()
     if client.leaves is Leaves.VANISHES:
         deafen(sock)
     if client.drains:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Fault, Phase
-from relay.rehearsal.matrix.row import END, Client, Ends, Gets, Leaves
+from relay.rehearsal.matrix.row import END, FIRST, Client, Ends, Gets, Leaves
 from relay.rehearsal.matrix.shapes import (
     BOTH,
     CHAT,
@@ -56,7 +56,7 @@ LEFT = (
         cause=Cause.FIN,
         upstream="ignores",
         modes=BOTH,
-        client=Client(FIN, waits=0.4),
+        client=Client(FIN, waits=0.2),
     ),
     *(
         silent(
@@ -84,7 +84,7 @@ LEFT = (
         script="slow-then-content",
         cause=Cause.FIN,
         phase=Phase.STREAMING,
-        client=Client(FIN, waits=0.4),
+        client=Client(FIN, waits=0.2),
     ),
     *(
         flows(
@@ -92,7 +92,7 @@ LEFT = (
             f"client {leaves.value} mid-stream, all delivered",
             script="idle,after=2",
             cause=cause,
-            client=Client(leaves, after=b"data:", waits=0.4, drains=True),
+            client=Client(leaves, after=FIRST, waits=0.4, drains=True),
         )
         for leaves, cause in ((FIN, Cause.FIN), (RESET, Cause.CLIENT_RESET), (HALF, Cause.FIN))
     ),
@@ -101,7 +101,7 @@ LEFT = (
         "client closes mid-stream, reading at full speed",
         script="ok,events=4000,gap_ms=2",
         cause=Cause.FIN,
-        client=Client(FIN, after=b"data:", waits=0.5, drains=True),
+        client=Client(FIN, after=FIRST, waits=0.5, drains=True),
         either=(Cause.CLIENT_RESET,),  # when a byte came between its last read and its close
     ),
     flows(
@@ -110,7 +110,7 @@ LEFT = (
         script="flood",
         cause=Cause.CLIENT_RESET,
         protocols=CHAT,
-        client=Client(RESET, after=b"data:", waits=0.3, buffer=8192),
+        client=Client(RESET, after=FIRST, waits=0.3, buffer=8192),
     ),
     flows(
         "left-after-silence",
@@ -119,7 +119,7 @@ LEFT = (
         cause=Cause.FIN,
         fault=Fault.UPSTREAM,
         reason=r"1\d\.\d s of upstream silence",
-        client=Client(FIN, after=b"data:", waits=11.2, drains=True),
+        client=Client(FIN, after=FIRST, waits=11.2, drains=True),
     ),
     drops(
         "left-with-the-end",
@@ -144,21 +144,21 @@ STUCK = (
         "stuck-reset",
         "client stops reading for 3.5 s, then resets",
         cause=Cause.UNDELIVERED,
-        client=Client(RESET, after=b"data:", waits=3.5, buffer=8192),
+        client=Client(RESET, after=FIRST, waits=3.5, buffer=8192),
         reason=r"\d\.\d s",
     ),
     stuck(
         "stuck-fin",
         "client stops reading for 3.5 s, then half-closes",
         cause=Cause.UNDELIVERED,
-        client=Client(HALF, after=b"data:", waits=3.5, buffer=8192),
+        client=Client(HALF, after=FIRST, waits=3.5, buffer=8192),
         reason=r"\d\.\d s",
     ),
     stuck(
         "stuck-close",
         "client stops reading for 3.5 s, then closes with bytes unread",
         cause=Cause.UNDELIVERED,
-        client=Client(FIN, after=b"data:", waits=3.5, buffer=8192),
+        client=Client(FIN, after=FIRST, waits=3.5, buffer=8192),
         protocols=CHAT,
     ),
     stuck(
@@ -166,7 +166,7 @@ STUCK = (
         "client stops reading for 3.5 s while little is written, so that nothing blocks, then resets",
         script="ok,events=3000,size=2000,gap_ms=10",
         cause=Cause.UNDELIVERED,
-        client=Client(RESET, after=b"data:", waits=3.5, buffer=8192),
+        client=Client(RESET, after=FIRST, waits=3.5, buffer=8192),
         protocols=CHAT,
     ),
     drops(
@@ -175,7 +175,7 @@ STUCK = (
         script="flood,bytes=5000000",
         reference="flood,bytes=5000000",
         upstream="narrow",
-        client=Client(after=b"data:", pace=20_000, buffer=16384),
+        client=Client(after=FIRST, pace=20_000, buffer=16384),
         protocols=CHAT,
     ),
     stuck(
@@ -184,7 +184,7 @@ STUCK = (
         cause=Cause.WRITE_TIMEOUT,
         upstream="narrow",
         ends=Ends.CUT,
-        client=Client(after=b"data:", waits=4, buffer=8192),
+        client=Client(after=FIRST, waits=4, buffer=8192),
         reason=r"2\.\d s",
     ),
     stuck(
@@ -192,7 +192,7 @@ STUCK = (
         "client vanishes from the network",
         cause=Cause.TCP_TIMEOUT,
         upstream="narrow",
-        client=Client(Leaves.VANISHES, after=b"data:", waits=4, buffer=8192),
+        client=Client(Leaves.VANISHES, after=FIRST, waits=4, buffer=8192),
         protocols=CHAT,
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from relay.ending import Cause, Fault, Outcome, Phase
-from relay.rehearsal.matrix.row import Client, Ends, Gets, Row
+from relay.rehearsal.matrix.row import FIRST, Client, Ends, Gets, Row
 from relay.rehearsal.matrix.shapes import CHAT, completed, drops
 
 ours = partial(Row, fault=Fault.RELAY, protocols=CHAT)
@@ -34,7 +34,7 @@ STOPPED = (
         status=200,
         gets=Gets.PART,
         ends=Ends.CUT,
-        client=Client(after=b"data:", waits=6, buffer=8192),
+        client=Client(after=FIRST, waits=6, buffer=8192),
     ),
     shut_down(
         "drain-receiving",

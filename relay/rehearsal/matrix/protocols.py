@@ -1,8 +1,9 @@
 """The columns of the fault matrix: each client protocol, as a client that trusts nobody reads it.
 
-To add a protocol: write a `Column`, put it into `COLUMNS`, and give `relay.rehearsal` its dialect. Every row of matrix.py
-that says `ALL` then runs for it too; where it differs, the row says so in `differs`. Nothing here uses relay.wire: what the
-relay says is judged by a reader of its own.
+To add a protocol: write a `Column`, put it into `COLUMNS` and its tag into `FURTHER`, and give `relay.rehearsal` its dialect.
+The core (matrix/__init__.py: one row of each kind) then runs for it; with its tag in `ALL` the whole matrix does, and a row
+where it differs says so in `differs`. A pair in `VIA` runs the core in translation. Nothing here uses relay.wire: what the
+relay says is judged by readers of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What an error of this protocol says."""
+    """What an error of this protocol says; `code` is empty where the protocol has no place for one."""
 
     code: str
     message: str
@@ -24,7 +25,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One client protocol. `told` reads an error event, and fails when the bytes are anything else; `said` an error body."""
+    """One client protocol. `told` reads an error event, and fails when the bytes are anything else; `said` an error body.
+
+    `path` and `streaming_path` may hold `{model}`; `version` is what stands in them before what an upstream's address ends in.
+    """
 
     tag: str
     upstream: str  # the protocol of the upstream that it is relayed to
@@ -34,18 +38,35 @@ class Column:
     heartbeat: bytes
     told: Callable[[bytes, bytes], Told]  # the bytes before the event, and the event
     said: Callable[[dict[str, Any]], Told]
+    streaming_path: str = ""  # where a stream is asked for at another place
+    version: str = "/v1"
+    first: bytes = b"data:"  # what is in every event
+    gap: bytes = b"\n\n"  # what ends an event
+    media: str = "text/event-stream"
+
+    def place(self, model: str, streamed: bool) -> str:
+        """The request's target."""
+        path = (streamed and self.streaming_path) or self.path
+        return path.replace("{model}", model)
+
+    def frames(self, body: bytes) -> list[bytes]:
+        """The whole events of a stream."""
+        return frames(body, self.gap)
 
     def body(self, model: str, streamed: bool) -> dict[str, Any]:
         """The smallest request; all protocols' fields at once, since none minds the others'."""
+        if self.tag == "gemini":
+            return {"contents": [{"role": "user", "parts": [{"text": "Hi."}]}]}
         messages = [{"role": "user", "content": "Hi."}]
-        return {"model": model, "stream": streamed, "messages": messages, "input": "Hi.", "max_tokens": 9}
+        fields = {"model": model, "stream": streamed, "messages": messages}
+        return fields if self.tag == "ollama" else {**fields, "input": "Hi.", "max_tokens": 9}
 
 
-def frames(body: bytes) -> list[bytes]:
+def frames(body: bytes, gap: bytes = b"\n\n") -> list[bytes]:
     """The whole events of a stream with plain line feeds."""
-    *whole, rest = body.split(b"\n\n")
+    *whole, rest = body.split(gap)
     assert not rest, f"the stream ends inside an event: {rest[:200]!r}"
-    return [frame + b"\n\n" for frame in whole]
+    return [frame + gap for frame in whole]
 
 
 def data_of(frame: bytes) -> dict[str, Any]:
@@ -100,6 +121,26 @@ def _messages_said(body: dict[str, Any]) -> Told:
     return Told(str(error.get("code", error["type"])), error["message"])
 
 
+def _gemini_told(_: bytes, tail: bytes) -> Told:
+    return _gemini_said(_only(tail, b""))
+
+
+def _gemini_said(body: dict[str, Any]) -> Told:
+    error = body["error"]
+    assert isinstance(error["code"], int) and isinstance(error["status"], str)
+    return Told(next((item["reason"] for item in error.get("details", ())), ""), error["message"])
+
+
+def _ollama_told(_: bytes, tail: bytes) -> Told:
+    (line,) = frames(tail, b"\n")
+    return _ollama_said(orjson.loads(line))
+
+
+def _ollama_said(body: dict[str, Any]) -> Told:
+    assert body.keys() == {"error"}
+    return Told("", body["error"])
+
+
 COLUMNS: dict[str, Column] = {
     column.tag: column
     for column in (
@@ -133,6 +174,33 @@ COLUMNS: dict[str, Column] = {
             told=_messages_told,
             said=_messages_said,
         ),
+        Column(
+            "gemini",
+            "gemini",
+            "/v1beta/models/{model}:generateContent",
+            end=b'"finishReason"',
+            marker=b"",
+            heartbeat=b"",
+            told=_gemini_told,
+            said=_gemini_said,
+            streaming_path="/v1beta/models/{model}:streamGenerateContent?alt=sse",
+            version="/v1beta",
+        ),
+        Column(
+            "ollama",
+            "ollama",
+            "/api/chat",
+            end=b'"done":true',
+            marker=b"",
+            heartbeat=b"",
+            told=_ollama_told,
+            said=_ollama_said,
+            version="",
+            first=b"{",
+            gap=b"\n",
+            media="application/x-ndjson",
+        ),
     )
 }
-ALL = tuple(COLUMNS)
+ALL = ("chat", "responses", "messages")  # run the whole matrix
+FURTHER = ("gemini", "ollama")  # run the rows that matrix/__init__.py names for them

@@ -64,7 +64,7 @@ class Client:
     """What the client does. One that stays reads to the end."""
 
     leaves: Leaves = Leaves.STAYS
-    after: bytes = b""  # reads until this came; empty: reads nothing; `END` stands for the protocol's end
+    after: bytes = b""  # reads until this came; empty: reads nothing; `END` and `FIRST` are the protocol's own
     waits: float = 0.0  # seconds, having read that, without reading more
     pace: int = 0  # bytes that it reads each 50 ms; 0: as fast as they come
     drains: bool = False  # reads while it waits, so that nothing lies unread when it leaves
@@ -74,7 +74,7 @@ class Client:
     buffer: int = 0  # its receive buffer, when it is to be small
 
 
-END = b"<the end>"
+END, FIRST = b"<the end>", b"<the first event>"
 ANY = -1
 STAYS = Client()
 
@@ -123,10 +123,12 @@ class Case:
     row: Row
     column: Column
     mode: Mode
+    via: str = ""  # the protocol of the only upstream there is, which then is translated
 
     @property
     def id(self) -> str:
-        return f"{self.column.tag}-{self.mode}-{self.row.name}"
+        through = f"-via-{self.via}" if self.via else ""
+        return f"{self.column.tag}{through}-{self.mode}-{self.row.name}"
 
     @property
     def streamed(self) -> bool:
@@ -136,7 +138,7 @@ class Case:
     def model(self) -> str:
         """The script that the upstream plays, and which group of upstreams is to play it."""
         script = self.row.script or self.row.name
-        return f"{script},on={self.group}"
+        return f"{script},on={self.group}" + (f",via={self.via}" if self.via else "")
 
     @property
     def group(self) -> str:
