@@ -144,7 +144,7 @@ class SortFilter(Menu):
         cases = [When(upstream=name, then=Value(float(count))) for name, count in requests.items() if name and count]
         if not cases:
             return queryset.annotate(rate=Value(None, output_field=FloatField()))
-        of = Case(*cases, default=Value(None), output_field=FloatField())
+        of = Case(When(cause="", then=Value(None)), *cases, default=Value(None), output_field=FloatField())
         return queryset.annotate(rate=Cast("period_count", FloatField()) / of)
 
 

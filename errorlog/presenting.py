@@ -66,7 +66,7 @@ def figures_of(
         result[group.pk] = figures = GroupFigures(
             unread=unread[group.pk].events if group.pk in unread else 0,
             count=_within(drawn, period),
-            of=(requests or {}).get(group.upstream) if group.upstream else None,
+            of=(requests or {}).get(group.upstream) if group.upstream and group.cause else None,
             chips=[(state, CHIPS.get(state, ""), state.upper()) for state in _states(group, day.get(group.pk, []), now)],
             fault=fault_class(group.fault),
             cause=cause_of(group),

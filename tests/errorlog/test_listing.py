@@ -93,6 +93,15 @@ def test_the_order_is_by_last_seen_count_rate_or_keys(admin: Client, event: Buil
     assert "50 % of 10" in words(page(admin, sort="rate"))
 
 
+def test_an_exception_has_no_rate_though_it_names_an_upstream(admin: Client, event: Build) -> None:
+    group(event, "a", 2, cause="")
+    group(event, "b", 1)
+    requests("a", 4)
+    requests("b", 100)
+    text = page(admin, sort="rate")
+    assert order(text) == ["b", "a"] and "not a stream" in text and " of 4" not in words(text).split("Last seen")[1]
+
+
 def test_a_period_narrows_the_list_and_its_figures(admin: Client, event: Build) -> None:
     group(event, "now", 3)
     group(event, "days-ago", 7, hours_ago=80)
