@@ -22,7 +22,8 @@ from proxy_project.charts import differs
 from proxy_project.figures import lasted, number
 from proxy_project.phases import attempts, mapping, parts_of
 
-LOOKED_AT = 300  # events of the group
+LOOKED_AT = 300  # events of the group, of the last day …
+FEW = 30  # … or its newest, when the day had fewer
 FEWEST = 5  # completed streams that make a comparison
 ROWS = 6
 LEAST = 0.05  # a smaller difference of shares is chance
@@ -83,11 +84,11 @@ def compare(group: ErrorGroup) -> Comparison | None:
 
 
 def _newest(group: ErrorGroup) -> list[tuple[datetime, Mapping[str, Any]]]:
-    """Events of the last day, or the newest there are; with the time since when streams are comparable."""
+    """Events of the last day, or the newest when those are too few to say anything; each with its time."""
     rows = ErrorEvent.objects.filter(group=group).order_by("-sequence").values_list("time", "context")[:LOOKED_AT]
     events = [(at, mapping(context)) for at, context in rows]
     day = [item for item in events if item[0] >= timezone.now() - timedelta(hours=24)]
-    return day or events
+    return day if len(day) >= FEW else events[:FEW]
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,6 +134,17 @@ def test_what_differs_is_told_beside_completed_streams_of_the_same_upstream(even
     assert found.silence.startswith("30.0 s in 10 of 10 events")
 
 
+def test_a_day_with_few_events_is_compared_with_those_before_it(event: Build) -> None:
+    now = time.time()
+    store_events([event(context=CONTEXT, time=now - (50 - index) * 86_400) for index in range(50)])
+    completed(10)
+    found = compare(ErrorGroup.objects.get())
+    assert found is not None and found.events == 30
+    store_events([event(context=CONTEXT, time=now) for _ in range(40)])
+    found = compare(ErrorGroup.objects.get())
+    assert found is not None and found.events == 40
+
+
 def test_a_silence_that_varies_is_no_limit(event: Build) -> None:
     def ended(at: float) -> dict[str, Any]:
         return {**CONTEXT, "timeline": {**CONTEXT["timeline"], "ended": at}}
