@@ -84,6 +84,7 @@ class TurnHandler(RelayHandler):
 
     async def _view(self, exchange: Exchange, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
         request = ClientRequest(scope, body)
+        exchange.upstream_sockets = scope["extensions"][EXTENSION].upstream_sockets
         request.exchange = exchange  # type: ignore[attr-defined]
         request.auth = await ClientKeyAuth()(request)  # type: ignore[attr-defined]
         request._body = orjson.dumps(created(body))
@@ -185,7 +186,7 @@ class ResponsesSocket(AsyncConsumer):
         if self.worker is not None:
             await self.worker
         for socket in self.connection.upstream_sockets.values():
-            await socket.close()
+            socket.transport.abort()
         raise StopConsumer
 
     async def _work(self) -> None:

@@ -45,6 +45,8 @@ def evidence_of(exchange: Exchange, verdict: Verdict, in_flight: int) -> dict[st
             "upstream_request_id": attempt.upstream_request_id if attempt else None,
             "event_count": answer.event_count if answer else None,
             "had_reasoning": answer.had_reasoning if answer else None,
+            "close_code": exchange.close_code,
+            "close_reason": exchange.close_reason or None,
             "written_chunks": exchange.written_chunks,
             "written_bytes": exchange.written_bytes,
             "last_sent_event": exchange.last_sent_event,

@@ -144,6 +144,9 @@ class Exchange:
         self.first_event: float | None = None
         self.terminal_event: float | None = None
         self.reading_since: float | None = None  # set while we wait for the upstream
+        self.close_code: int | None = None  # of the upstream's WebSocket
+        self.close_reason: str | None = None
+        self.upstream_sockets: Any = None  # WebSockets to upstreams that hold this client's state (relay/consumers.py)
         self.upstream_bytes = 0
         self.upstream_chunks = 0
         self.gaps: list[float] = []
@@ -215,6 +218,7 @@ class Exchange:
         self.upstream = upstream
         self.upstream_headers = self.first_upstream_byte = self.last_upstream_byte = None
         self.first_event = self.terminal_event = self.last_content = None
+        self.close_code = self.close_reason = None
         self.upstream_bytes = self.upstream_chunks = 0
         self.last_events.clear()
         attempt = Attempt(upstream.name, credential.label, credential.id, now)
@@ -235,6 +239,10 @@ class Exchange:
         if facts.connected is not None:  # a long request may be stuck on its way
             return facts.connected  # type: ignore[no-any-return]
         return self.attempts[-1].started if facts.reused else None
+
+    def upstream_closed(self, code: int, reason: str) -> None:
+        """The upstream closed its WebSocket; 1006: without a close frame."""
+        self.close_code, self.close_reason = code, reason[:200]
 
     def begin_read(self) -> None:
         """The upstream is waited for; called before each read."""

@@ -182,8 +182,11 @@ class Upstream(Configured):
             models.CheckConstraint(condition=~Q(name=""), name="upstream_has_a_name"),
             models.CheckConstraint(condition=Q(protocol__in=Protocol.values), name="upstream_protocol_is_known"),
             models.CheckConstraint(
-                condition=Q(base_url__startswith="http://") | Q(base_url__startswith="https://"),
-                name="upstream_base_url_is_http",
+                condition=Q(base_url__startswith="http://")
+                | Q(base_url__startswith="https://")
+                | Q(base_url__startswith="ws://")
+                | Q(base_url__startswith="wss://"),
+                name="upstream_base_url_is_an_address",
             ),
             models.CheckConstraint(
                 condition=Q(

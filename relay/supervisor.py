@@ -24,7 +24,7 @@ from relay.ending import CAUSES, DEAD_ON_ARRIVAL, TIMEOUTS, Cause, Outcome, Phas
 from relay.exchange import Attempt, Exchange
 from relay.refusal import Refusal, client_error, error_response
 from relay.snapshot import RouteSpec
-from relay.transport import TransportFailure, UpstreamTransport, value_of
+from relay.transport import TransportFailure, UpstreamTransport, open_turn, value_of
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer, BadField, ClientError, Kind, MalformedBody
 from relay.wire.passage import Passage
@@ -281,7 +281,7 @@ class Run:
         exchange.begin_read()
         exchange.sending = sent.extensions  # where the transport tells how far it has come
         try:
-            response = await transport().handle_async_request(sent)
+            response = await self._sent(sent)
         finally:
             self._connection(sent.extensions.get("connection"))
         exchange.enter(Phase.WAITING)
@@ -289,6 +289,18 @@ class Run:
         self.record.status = response.status_code
         self.record.upstream_request_id = upstream_request_id(response.headers.raw)
         return response
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        """The answer's head. Where an upstream's address is a WebSocket's, streams go through that, all else by HTTP."""
+        scheme = request.url.scheme
+        if scheme not in ("ws", "wss"):
+            return await transport().handle_async_request(request)
+        if self.question.main and self.exchange.stream:
+            request.extensions["on_close"] = self.exchange.upstream_closed
+            request.extensions["sockets"] = self.exchange.upstream_sockets
+            return await open_turn(request)
+        request.url = request.url.copy_with(scheme=scheme.replace("ws", "http"))
+        return await transport().handle_async_request(request)
 
     def _connection(self, facts: Any) -> None:
         if facts is not None:

@@ -34,7 +34,7 @@ def label(value: str) -> None:
 
 def base_url(value: str) -> None:
     """Where an upstream's API begins."""
-    _address(value, "http:// or https:// URL of the API, such as https://api.openai.com/v1")
+    _address(value, "http:// or https:// URL of the API, such as https://api.openai.com/v1", ("http", "https", "ws", "wss"))
 
 
 def proxy(value: str) -> None:
@@ -118,13 +118,13 @@ def wait_or_never(value: float) -> None:
         raise ValidationError(f"expected seconds from 0 (never) to {LONGEST_WAIT:.0f}")
 
 
-def _address(value: str, expected: str) -> None:
+def _address(value: str, expected: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
     try:
         parts = urlsplit(value)
         port_is_right = parts.port is None or parts.port > 0
     except ValueError:
         raise ValidationError(f"expected an {expected}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right or not _plain(value):
+    if parts.scheme not in schemes or not parts.hostname or not port_is_right or not _plain(value):
         raise ValidationError(f"expected an {expected}")
     if parts.username is not None or parts.password is not None:
         raise ValidationError("expected a URL without user name or password; a key belongs into a credential")

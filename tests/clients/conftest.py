@@ -21,6 +21,16 @@ label = "five"
 secret = "upstream-secret-0005"
 
 [[upstream]]
+name = "socket"
+protocol = "openai-responses"
+base_url = "{ws}/v1"
+first_byte_timeout = 2
+idle_timeout = 2
+[[upstream.credential]]
+label = "six"
+secret = "upstream-secret-0006"
+
+[[upstream]]
 name = "ollama"
 protocol = "ollama"
 base_url = "{url}"
@@ -32,7 +42,10 @@ idle_timeout = 2
 @pytest.fixture(scope="session")
 def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
     config = (CONFIG + MORE).replace('["chat", "responses", "messages"]', '["chat", "responses", "messages", "gemini", "ollama"]')
-    running = Gateway(tmp_path_factory.mktemp("clients"), config.format(url=upstream.url, closed=free_port()))
+    running = Gateway(
+        tmp_path_factory.mktemp("clients"),
+        config.format(url=upstream.url, closed=free_port(), ws=upstream.url.replace("http", "ws")),
+    )
     yield running
     if running.process.poll() is None:
         running.stop()
