@@ -1,9 +1,9 @@
-# make run | test | agents | lint | bench | bench-pages | lock | crash | screenshots. Everything is made from nothing: the virtual environment first, from locked hashes.
+# make run | test | agents | lint | bench | bench-pages | lock | crash | fuzz | screenshots. Everything is made from nothing: the virtual environment first, from locked hashes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test agents lint bench bench-pages lock crash screenshots clean
+.PHONY: run test agents lint bench bench-pages lock crash fuzz screenshots clean
 
 $(VENV)/run.stamp: requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("epitaph needs Python 3.11 or newer; this is Python %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -54,3 +54,6 @@ crash: $(VENV)/dev.stamp
 # the README's pictures: a real gateway, a real Chromium, an invented day
 screenshots: $(VENV)/dev.stamp
 	DATA_DIR=$$(mktemp -d) DJANGO_SETTINGS_MODULE=proxy_project.settings $(BIN)/python -m tests.browser.pictures docs/screenshots
+
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile=long --timeout 3600
