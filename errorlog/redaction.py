@@ -51,8 +51,11 @@ NEEDLES = (
     *("secret", "private_key", "private-key", "cookie", "session", "csrf", "password", "passwd"),
 )
 _SUSPECT = re.compile("|".join(re.escape(needle) for needle in NEEDLES), re.IGNORECASE | re.ASCII)
+# Where a word may begin: behind nothing that belongs to it, or behind an escape of a string that was itself encoded.
+_ESCAPED = r"(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4})"
+_EDGE = rf"(?:(?<![A-Za-z0-9_\-])|{_ESCAPED})"
 _SHAPES = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
+    rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})(?:"
     r"(?:sk|pk|rk)-[A-Za-z0-9_\-]{4,}"  # OpenAI, Anthropic, Stripe and those who copied them
     r"|epi_[A-Za-z0-9_\-]{4,}"  # our client keys
     r"|AIza[0-9A-Za-z_\-]{16,}|ya29\.[0-9A-Za-z_\-.]{8,}"  # Google
@@ -62,7 +65,7 @@ _SHAPES = re.compile(
     r")"
 )
 _CREDENTIALS = re.compile(
-    r"\b((?i:Bearer)\s+)([^\s\"'\\,;<>\[\]…]{6,})|\b((?i:Basic)\s+)((?=[^\s]*[A-Z0-9=])[A-Za-z0-9+/=_\-]{8,})",
+    rf"(?:\b|{_ESCAPED})((?i:Bearer)\s+)([^\s\"'\\,;<>\[\]…]{{6,}})|(?:\b|{_ESCAPED})((?i:Basic)\s+)((?=[^\s]*[A-Z0-9=])[A-Za-z0-9+/=_\-]{{8,}})",
     re.ASCII,
 )
 _USER_INFO = re.compile(r"(?<=://)[^\s/?#@\"'<>]+@")
@@ -77,12 +80,12 @@ _QUOTED = re.compile(
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
 # `?key=…`, `token=…`; `key` alone is a secret in a query only.
-_ASSIGNED = re.compile(
-    rf"((?:[?&;]key|(?<![A-Za-z0-9_\-])(?:{_ANY_NAME}))\s?=\s?)([^\s&;,\"'<>()\[\]{{}}\\]+)", re.IGNORECASE | re.ASCII
-)
-_COOKIE_LINE = re.compile(r"(?<![A-Za-z0-9_\-\"'])((?:set-)?cookie\s?:\s?)([^\r\n]+)", re.IGNORECASE | re.ASCII)
+_ASSIGNED = re.compile(rf"((?:[?&;]key|{_EDGE}(?:{_ANY_NAME}))\s?=\s?)([^\s&;,\"'<>()\[\]{{}}\\]+)", re.IGNORECASE | re.ASCII)
+_COOKIE_LINE = re.compile(rf"(?:(?<![A-Za-z0-9_\-\"'])|{_ESCAPED})((?:set-)?cookie\s?:\s?)([^\r\n]+)", re.IGNORECASE | re.ASCII)
+# The same as an argument: `-H "Cookie: …"`. The line goes on behind the quote.
+_QUOTED_COOKIE = re.compile(r"(?<=[\"'])((?:set-)?cookie\s?:\s?)([^\r\n\"']+)", re.IGNORECASE | re.ASCII)
 _HEADER = re.compile(
-    rf"(?<![A-Za-z0-9_\-\"'])((?:{_NAMES})\s?:\s?(?:(?:Bearer|Basic|Token|Digest)\s+)?)([^\s,;\"'<>{{}}\\]+)",
+    rf"{_EDGE}((?:{_NAMES})\s?:\s?(?:(?:Bearer|Basic|Token|Digest)\s+)?)([^\s,;\"'<>{{}}\\]+)",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -120,6 +123,7 @@ def redact_text(text: str) -> str:
         return text
     text = _USER_INFO.sub(f"{REPLACED}@", text)
     text = _COOKIE_LINE.sub(lambda found: found[1] + REPLACED, text)
+    text = _QUOTED_COOKIE.sub(lambda found: found[1] + REPLACED, text)
     text = _QUOTED.sub(lambda found: found[1] + mask(found["value"]), text)
     text = _ASSIGNED.sub(lambda found: found[1] + mask(found[2]), text)
     text = _HEADER.sub(lambda found: found[1] + mask(found[2]), text)

@@ -166,3 +166,18 @@ def test_an_object_that_cannot_be_shown_is_no_failure():
             raise RuntimeError
 
     assert redact({"x": Broken()}) == storable({"x": Broken()}) == {"x": "<Broken that cannot be shown>"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'curl -H "x-api-key: abcdefghijklmnop123456" https://host.example',
+        "-H 'Cookie: sessionid=abcdefghijklmnop123456' --next",
+        r'{"detail": "was sent:\nsk-abcdefghijklmnop123456"}',
+        r'{"detail": "\tBearer abcdefghijklmnop123456"}',
+        r'{"detail": "\r\nx-api-key: abcdefghijklmnop123456"}',
+        r'{"detail": "\u0022sk-abcdefghijklmnop123456\u0022"}',
+    ],
+)
+def test_a_key_behind_a_quote_or_an_escape_is_masked_too(text: str) -> None:
+    assert "cdefghijklmnop" not in redact_text(text)

@@ -84,7 +84,7 @@ def test_no_planted_secret_reaches_the_journal(secret: tuple[str, Any], place: s
     read = orjson.loads(line)
     assert (read["id"], read["entry"]["outcome"], read["event"]["name"]) == (record, "upstream-error", "StreamUpstreamError")
     assert read["entry"]["evidence"]["event_count"] == 3
-    assert b"\\u0000" not in line
+    assert b"\\u0000" not in line.replace(b"\\\\u0000", b"")  # a NUL is spelt out, so that a database takes it
 
 
 @given(
