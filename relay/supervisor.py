@@ -360,10 +360,9 @@ class Run:
         try:
             body = self._read_whole(whole)
         except AttemptFailed as failure:
-            if failure.cause is Cause.MALFORMED_EVENT and _ends_by_its_close(response) and whole.lstrip()[:1] == b"{":
-                detail = f"the connection was closed after {len(whole)} bytes, inside the JSON"
-                raise AttemptFailed(Cause.TRUNCATED_BODY, detail, again=False) from None
-            raise
+            if failure.cause is not Cause.MALFORMED_EVENT:
+                raise
+            body = self._read_whole(self._gathered(whole, _ends_by_its_close(response), failure))
         await self.body.aclose()
         answer = HttpResponse(body, status=response.status_code)
         for name, value in passed_headers(response.headers.raw):
@@ -371,6 +370,19 @@ class Run:
         if "content-type" not in response.headers or self.passage.translates:
             answer["content-type"] = "application/json"
         return answer
+
+    def _gathered(self, body: bytes, by_close: bool, failure: AttemptFailed) -> bytes:
+        """The whole answer out of an event stream that came in its place; raises when it is none, or not whole."""
+        found = self.question.gathered(self.upstream.protocol, body)
+        if found is not None and found.body:
+            self.exchange.notes.add("stream-for-json")
+            return found.body
+        if found is not None:
+            raise AttemptFailed(Cause.EOF, "an event stream came, and ended before its end", again=False)
+        if by_close and body.lstrip()[:1] == b"{":
+            detail = f"the connection was closed after {len(body)} bytes, inside the JSON"
+            raise AttemptFailed(Cause.TRUNCATED_BODY, detail, again=False)
+        raise failure
 
     def _read_whole(self, body: bytes) -> bytes:
         """The whole answer, read, as the client is to have it."""

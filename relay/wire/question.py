@@ -10,6 +10,7 @@ import orjson
 
 from relay.wire.passage import Opaque, Passage
 from relay.wire.registry import GEMINI_ARRAY, Dialect
+from relay.wire.translation.gathering import Gathered, gathered
 from relay.wire.translation.speaking import Listener
 from relay.wire.translation.translated import Translated, translate
 
@@ -108,6 +109,13 @@ class Question:
             return Opaque(self.dialect)
         if protocol != self.dialect.protocol:
             sending = self.sending(protocol, upstream_model)
-            listener = Listener(self.model or "", self.body or {}, self.seed, self.now, self.path, self.dialect is GEMINI_ARRAY)
-            return Translated(self.dialect, protocol, listener, sending.notes if sending else frozenset())
+            return Translated(self.dialect, protocol, self._listener(), sending.notes if sending else frozenset())
         return Passage(self.dialect, withholds_usage=self._adds_usage)
+
+    def gathered(self, protocol: str, body: bytes) -> Gathered | None:
+        """What a body that is no JSON amounts to, if it is an event stream of the upstream's; None when it is none."""
+        return gathered(protocol, body, self._listener()) if self.main else None
+
+    def _listener(self) -> Listener:
+        array = self.dialect is GEMINI_ARRAY
+        return Listener(self.model or "", self.body or {}, self.seed, self.now, self.path, array)
