@@ -28,7 +28,7 @@ def change(given: Mapping[str, Any]) -> int:
             state.paused = False
         state.save()
     if "capture" in given:
-        neighbours.recording_changed()
+        neighbours.capture(state.capture)
     return trim(state)
 
 

@@ -2,7 +2,7 @@
 
 `AUDITLOG["PANELS"]` names a module by dotted path that may offer `journal_lag() -> float | None`,
 `error_of_entry(request_id) -> {"name", "message", "url"} | None` and `end_stream(request_id) -> bool` and
-`recording_changed()`. Whatever it lacks, or fails at, is a panel less.
+`capture(on)`. Whatever it lacks, or fails at, is a panel less.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def end_stream(request_id: str) -> bool:
     return bool(_ask("end_stream", request_id))
 
 
-def recording_changed() -> None:
-    """Says that what is captured changed, to whoever captures."""
-    _ask("recording_changed")
+def capture(on: bool) -> None:
+    """Has payloads captured from now on, or no longer."""
+    _ask("capture", on)
 
 
 def _ask(question: str, *args: Any) -> Any:

@@ -1,8 +1,8 @@
 """Payload capture: what a client asked and what it was sent, kept with the audit entry when an operator asked for that.
 
-Off unless asked for (`RecordingState.capture`), bounded on each side, and redacted by the recorder like every other text
-before it touches the disk. What was streamed is kept as it was sent: a secret that a model spread over several events is
-not recognised in them.
+Off unless asked for (on the Audit page; the snapshot carries it to every process), bounded on each side, and redacted by
+the recorder like every other text before it touches the disk. What was streamed is kept as it was sent: a secret that a
+model spread over several events is not recognised in them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 LIMIT = 64 * 1024  # bytes kept of each side
-
-_on = False
 
 
 class Captured:
@@ -40,14 +38,3 @@ class Captured:
             if size > LIMIT:
                 kept[f"{name}_bytes"] = size
         return kept
-
-
-def capture(request: bytes) -> Captured | None:
-    """Where the payloads of a request go; None while nobody asked for them."""
-    return Captured(request) if _on else None
-
-
-def switch(on: bool) -> None:
-    """For this process, from the next request on."""
-    global _on
-    _on = on

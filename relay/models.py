@@ -42,6 +42,7 @@ class ConfigVersion(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     version = models.PositiveBigIntegerField(default=0)
+    capture = models.BooleanField(default=False, help_text="Whether payloads are captured, as the audit log last said.")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="config_version_is_one_row")]
@@ -64,6 +65,18 @@ class ConfigVersion(models.Model):
         waiting = transaction.get_connection(using).run_on_commit
         if not any(callback is bell.ring for _, callback, *_ in waiting):  # once for each transaction
             transaction.on_commit(bell.ring, using=using)
+
+    @classmethod
+    def captures(cls) -> bool:
+        """Whether payloads are captured."""
+        return bool(cls.objects.values_list("capture", flat=True).filter(pk=1).first())
+
+    @classmethod
+    def set_capture(cls, on: bool) -> None:
+        """Payloads are captured from now on, or no longer."""
+        with transaction.atomic():
+            cls.bump()
+            cls.objects.filter(pk=1).update(capture=on)
 
 
 class ConfiguredQuerySet(models.QuerySet):

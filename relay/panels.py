@@ -14,7 +14,7 @@ from django.db import Error as DatabaseError
 from django.db.models import Sum
 from django.urls import reverse
 
-from auditlog.models import AuditEntry, HourlyCount, RecordingState
+from auditlog.models import AuditEntry, HourlyCount
 from errorlog.models import ErrorEvent
 from relay import journal, stopping
 from relay.close_record import NO_REQUEST
@@ -70,14 +70,9 @@ def end_stream(request_id: str) -> bool:
     return True
 
 
-def recording_changed() -> None:
-    """What is captured may be another thing now: every process looks (relay/routing.py), as after any change that it obeys."""
-    ConfigVersion.bump()
-
-
-def capture_is_on() -> bool:
-    """Whether what clients ask and are sent is kept."""
-    return RecordingState.current().capture
+def capture(on: bool) -> None:
+    """Has every process keep what clients ask and are sent from now on, or no longer."""
+    ConfigVersion.set_capture(on)
 
 
 def journal_lag() -> float | None:

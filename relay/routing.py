@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from relay import bell, capturing, models, panels, stopping, vault
+from relay import bell, models, stopping, vault
 from relay.balancing import Candidate, ranked
 from relay.ending import Cause
 from relay.snapshot import (
@@ -167,7 +167,7 @@ def _read() -> Snapshot:
     for _ in range(3):
         version = models.ConfigVersion.present()
         upstreams = _upstreams()
-        snapshot = Snapshot(version, _routes(upstreams), tuple(upstreams.values()), _keys())
+        snapshot = Snapshot(version, _routes(upstreams), tuple(upstreams.values()), _keys(), models.ConfigVersion.captures())
         if models.ConfigVersion.present() == version:
             break
     return snapshot
@@ -282,7 +282,6 @@ class Refresher(threading.Thread):
                 snapshot = load_now()
                 logger.info("Configuration version %d is in use.", snapshot.version)
                 stopping.obey(snapshot)
-                capturing.switch(panels.capture_is_on())
             _show_cooling()
         except (DatabaseError, InterfaceError) as error:
             if not self._away:

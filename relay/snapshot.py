@@ -120,6 +120,7 @@ class Snapshot:
     routes: tuple[RouteSpec, ...] = ()
     upstreams: tuple[UpstreamSpec, ...] = ()
     keys: Mapping[bytes, ClientKeySpec] = field(default_factory=dict, repr=False)
+    capture: bool = False  # whether payloads are kept with the audit entries (relay/capturing.py)
 
     def route_for(self, model: str) -> RouteSpec | None:
         """Exact name first, then the longest literal prefix, then file order.

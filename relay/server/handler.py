@@ -18,7 +18,8 @@ from django.http import HttpResponse, HttpResponseBase, HttpResponseNotAllowed, 
 from django.urls import Resolver404, resolve
 
 from errorlog.capture import inside_exchange
-from relay import capturing, drill, metrics
+from relay import drill, metrics, routing
+from relay.capturing import Captured
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
@@ -201,7 +202,8 @@ class RelayHandler:
                     if delivery.connection.close is not None:
                         exchange.client_left(delivery.connection.close)
                 body = await self._read(exchange, scope, receive)
-                exchange.captured = capturing.capture(body)
+                if routing.current().capture:
+                    exchange.captured = Captured(body)
                 if delivery.connection is not None:
                     delivery.connection.resume_reading()
                 else:

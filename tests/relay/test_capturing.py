@@ -14,7 +14,7 @@ from auditlog import retention
 from auditlog.changing import change
 from auditlog.ingest import store_entries
 from auditlog.models import AuditEntry
-from relay import capturing, journal, routing
+from relay import journal, routing
 from relay.capturing import LIMIT, Captured
 from relay.exchange import Exchange
 from relay.shipper import Shipper
@@ -29,14 +29,7 @@ DAY = 86_400.0
 def off_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(routing, "_snapshot", Snapshot())
     yield
-    capturing.switch(False)
     routing.stop_refresher()
-
-
-def test_nothing_is_captured_unless_asked_for() -> None:
-    assert capturing.capture(b"{}") is None
-    capturing.switch(True)
-    assert capturing.capture(b"{}") is not None
 
 
 def test_both_sides_are_kept_as_they_were() -> None:
@@ -65,11 +58,9 @@ def test_an_answer_that_never_came_is_no_text() -> None:
 async def test_what_is_kept_is_redacted_before_it_touches_the_disk() -> None:
     from asgiref.sync import sync_to_async
 
-    capturing.switch(True)
     exchange = Exchange("POST", "/v1/chat/completions")
     exchange.begin()
-    exchange.captured = capturing.capture(b'{"password": "hunter2hunter2", "messages": "mine is sk-abcdefghijklmnop1234"}')
-    assert exchange.captured is not None
+    exchange.captured = Captured(b'{"password": "hunter2hunter2", "messages": "mine is sk-abcdefghijklmnop1234"}')
     exchange.captured.sent(b"data: Bearer abcdefghijklmnop\n\n")
     exchange.finish_once()
     written = b"".join(path.read_bytes() for path in journal.root().rglob("*") if path.is_file())
@@ -96,10 +87,11 @@ async def test_what_is_kept_is_redacted_before_it_touches_the_disk() -> None:
 def test_every_process_obeys_the_switch_at_once() -> None:
     make_key("laptop")
     routing.start_refresher()
+    assert routing.current().capture is False, "off unless asked for"
     for on in (True, False):
         change({"capture": on})
         until = time.monotonic() + 5
-        while (capturing.capture(b"") is not None) is not on:
+        while routing.current().capture is not on:
             assert time.monotonic() < until
             time.sleep(0.02)
 
