@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('relay', '0004_stoporder'),
+        ('relay', '0005_socket_addresses'),
     ]
 
     operations = [
