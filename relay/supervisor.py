@@ -17,7 +17,7 @@ import orjson
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from relay import balancing, routing
+from relay import balancing, chains, routing
 from relay.adapters import ADAPTERS
 from relay.adapters.base import asked_wait, cause_of_status, error_code, passed_headers, upstream_request_id
 from relay.ending import CAUSES, DEAD_ON_ARRIVAL, TIMEOUTS, Cause, Outcome, Phase
@@ -126,8 +126,11 @@ def _able(candidates: list[routing.Candidate], question: Question, exchange: Exc
     """
     able: list[routing.Candidate] = []
     refused: BadField | None = None
+    made_it = chains.bound(candidates, question)
+    if candidates and not made_it:
+        raise Refusal(Cause.BAD_REQUEST, f"{chains.named_by(question)} was made by a credential that this route does not use")
     known: set[tuple[str, str]] = set()  # one account is asked once, though it be two upstreams of two protocols
-    for candidate in candidates:
+    for candidate in made_it:
         account = (candidate.upstream.base_url, candidate.credential.secret)
         if account in known:
             continue
@@ -424,6 +427,8 @@ class Run:
         elif answer.terminal:
             self.exchange.finish = Outcome.COMPLETED
         self.exchange.finish_reason = answer.finish_reason or ""
+        if answer.response_id and self.upstream.protocol == "openai-responses":
+            chains.remember(answer.response_id, self.upstream.id, self.credential.id)
 
     async def _open_stream(self, response: httpx.Response) -> HttpResponseBase:
         """Reads until the first content; then the client gets its 200."""

@@ -75,12 +75,13 @@ async def pass_on(request: HttpRequest, dialect: Dialect, query: str | None = No
         Refusal: no route serves the model that it names; or it names none, and the key is limited to some.
     """
     exchange = _begin(request, dialect)
-    body = _loose_json(request)
+    body, found = _loose_json(request), None
     if body is not None:
         facts = _facts(dialect, body)
         exchange.model, exchange.stream = model or facts.model, facts.stream
     else:
-        exchange.model, exchange.stream = model or form_field(request, "model"), request.GET.get("stream") == "true"
+        found = form_field(request, "model")
+        exchange.model, exchange.stream = model or (found[0] if found else None), request.GET.get("stream") == "true"
     question = Question(
         dialect,
         request.method or "GET",
@@ -91,6 +92,7 @@ async def pass_on(request: HttpRequest, dialect: Dialect, query: str | None = No
         exchange.model,
         bool(exchange.stream),
         main=False,
+        model_at=found[1] if found else None,
         anywhere=exchange.model is None,
     )
     route = _route(request, exchange.model) if exchange.model else _any_route(request, dialect)

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 LONGEST = 1000  # bytes of a field's value that are believed
 
 
-def form_field(request: HttpRequest, name: str) -> str | None:
-    """The value of the field in a multipart or urlencoded body; None when it is not there.
+def form_field(request: HttpRequest, name: str) -> tuple[str, tuple[int, int]] | None:
+    """The value of the field in a multipart body, and where it lies; None when it is not there.
 
     Searched for, not parsed: the bytes go to the upstream as they came, and a file of many megabytes is not copied.
     """
@@ -23,8 +23,5 @@ def form_field(request: HttpRequest, name: str) -> str | None:
         head = rb'\r?\ncontent-disposition:\s*form-data;\s*name="?' + re.escape(name.encode()) + rb'"?[^\r\n]*'
         value = rb"(?:\r?\n[^\r\n]+)*\r?\n\r?\n([^\r\n]{1,%d})\r?\n--" % LONGEST
         found = re.search(rb"--" + re.escape(boundary) + head + value + re.escape(boundary), body, re.IGNORECASE)
-    elif kind == "application/x-www-form-urlencoded":
-        return request.POST.get(name)
-    else:
-        return None
-    return found.group(1).decode("utf-8", "replace").strip() if found else None
+        return (found.group(1).decode("utf-8", "replace"), found.span(1)) if found else None
+    return None

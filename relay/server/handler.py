@@ -46,7 +46,7 @@ def cors(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
         return []
     return [
         (b"access-control-allow-origin", origin),
-        (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
+        (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
         (b"access-control-allow-headers", asked.get(b"access-control-request-headers", b"*")),
         (b"access-control-expose-headers", b"x-request-id"),
         (b"access-control-max-age", b"600"),

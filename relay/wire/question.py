@@ -43,6 +43,7 @@ class Question:
     stream: bool = False
     main: bool = True
     anywhere: bool = False
+    model_at: tuple[int, int] | None = None  # where the model's name lies in a form
     seed: str = ""  # unique for the request, for what an answer must be given when the upstream gave it nothing
     now: int = 0  # epoch seconds
     asks_usage: bool = True  # the setting: ask for the usage of a stream that the client did not ask for
@@ -77,6 +78,9 @@ class Question:
                 path, named = self.dialect.renamed(path, upstream_model)
                 changes |= named
             payload = self._changed(changes)
+        elif self.model_at is not None and upstream_model:
+            start, end = self.model_at
+            payload = self.raw[:start] + upstream_model.encode() + self.raw[end:]
         return Sending(path, self.query, payload)
 
     def _translation(self, protocol: str, model: str) -> Sending | None:

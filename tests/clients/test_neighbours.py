@@ -111,3 +111,27 @@ def test_every_caller_gets_the_list_of_models_in_its_own_words(gateway: Gateway,
     messages = anthropic.Anthropic(api_key=KEY, base_url=gateway.url, max_retries=0)
     assert {"*", "closed-port"} <= {model.id for model in messages.models.list()}
     assert messages.models.retrieve("closed-port").type == "model"
+
+
+def test_a_form_asks_for_the_upstreams_own_name_of_the_model(client: openai.OpenAI, upstream: FaultServer) -> None:
+    upstream.clear_log()
+    client.audio.transcriptions.create(model="chat/whisper-9", file=("a.wav", b"\x00\xff" * 9))
+    body = upstream.log()[-1].body
+    assert "whisper-9" in body
+    assert "chat/whisper-9" not in body
+
+
+def test_an_earlier_response_belongs_to_the_credential_that_made_it(
+    client: openai.OpenAI, gateway: Gateway, upstream: FaultServer
+) -> None:
+    first = client.responses.create(model="responses/ok", input="Hi.")
+    upstream.clear_log()
+    assert client.responses.create(model="responses/ok", input="Go on.", previous_response_id=first.id).status == "completed"
+    assert upstream.log()[-1].headers["authorization"].endswith("upstream-secret-0002")
+    headers = HEADERS | {"content-type": "application/json"}
+    asked = {"model": "socket/ok", "input": "Go on.", "previous_response_id": first.id}
+    elsewhere = httpx.post(f"{gateway.url}/v1/responses", json=asked, headers=headers)
+    assert (elsewhere.status_code, first.id in elsewhere.json()["error"]["message"]) == (400, True)
+    upstream.clear_log()
+    httpx.get(f"{gateway.url}/v1/responses/{first.id}", headers=HEADERS)
+    assert [record.headers["authorization"][-4:] for record in upstream.log()] == ["0002"]
