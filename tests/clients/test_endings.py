@@ -127,17 +127,17 @@ def ask(gateway: Gateway, case: tuple[str, str, Row]) -> httpx.Response:
 
 
 @pytest.fixture(scope="module")
-def answers(gateway: Gateway, request: pytest.FixtureRequest) -> dict[str, httpx.Response]:
+def all_asked(gateway: Gateway, request: pytest.FixtureRequest) -> dict[str, httpx.Response]:
     """The selected cases, asked at once."""
-    found = [item.callspec.params["case"] for item in request.session.items if "answers" in getattr(item, "fixturenames", ())]
+    found = [item.callspec.params["case"] for item in request.session.items if "all_asked" in getattr(item, "fixturenames", ())]
     with ThreadPoolExecutor(12) as pool:
         return dict(zip(map(name, found), pool.map(lambda case: ask(gateway, case), found), strict=True))
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
-def test_it_ends_as_the_row_says(gateway: Gateway, answers: dict[str, httpx.Response], case: tuple[str, str, Row]) -> None:
+def test_it_ends_as_the_row_says(gateway: Gateway, all_asked: dict[str, httpx.Response], case: tuple[str, str, Row]) -> None:
     client, behind, row = case
-    answer = answers[name(case)]
+    answer = all_asked[name(case)]
     entry = gateway.entry(answer.headers["x-request-id"])
     got = (entry["outcome"], entry["cause"], entry["fault"], entry["phase"])
     assert got == (row.outcome, row.cause, row.fault, row.phase), (entry["error"], entry["evidence"])
