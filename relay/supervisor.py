@@ -237,6 +237,8 @@ class Run:
             self.decoder = Decoder(coding, DECODED_LIMIT) if coding in KNOWN else None
             if response.status_code >= 300:
                 await self._refused(response)
+            if self.question.main and self.decoder is None and coding not in ("", "identity"):
+                raise AttemptFailed(Cause.BAD_COMPRESSION, f"the answer's content-encoding {coding[:40]!r} is not known")
             return await self._answer(response)
         except TransportFailure as error:
             self._connection(error.connection)

@@ -77,6 +77,13 @@ def mislabelled(scene: Scene) -> Steps:
     yield from scene.flow(pieces)
 
 
+def unknown(scene: Scene) -> Steps:
+    """Says that it is coded in a way that nobody knows."""
+    pieces = scene.healthy()
+    yield _labelled(scene, "lzw", sum(map(len, pieces)))
+    yield from scene.flow(pieces)
+
+
 def status(scene: Scene) -> Steps:
     """A compressed JSON error under an error status."""
     code = scene.script.count("code", 500)

@@ -88,6 +88,7 @@ _ROWS: tuple[Scenario, ...] = (
     Scenario("gzip-cut", compression.cut, "Compressed, without an end.", "coding=gzip|deflate|br|zstd"),
     Scenario("gzip-bad", compression.spoilt, "Compressed, then bytes that do not decompress."),
     Scenario("gzip-not", compression.mislabelled, "Says gzip and is not."),
+    Scenario("coding-unknown", compression.unknown, "Says lzw, which nobody decodes."),
     Scenario("gzip-status", compression.status, "A compressed error body.", "code=500"),
     # Nothing, or nearly
     Scenario("silent", endings.before_headers(Hold), "Reads the request and says nothing, ever."),

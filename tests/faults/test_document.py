@@ -12,7 +12,6 @@ from tests.faults.document import PLACE, document
 
 # Causes that nothing can provoke yet, or that another folder's tests provoke, with the reason.
 ELSEWHERE = {
-    Cause.WS_CLOSE: "the relay speaks to no upstream over WebSocket yet",
     Cause.BAD_ENCODING: "the bytes pass and are noted; it ends nothing where nothing is translated",
     Cause.REQUEST_WRITE_FAILED: "tests/relay/transport: the scripted upstream reads every request whole",
     Cause.RELAY_BUSY: "tests/faults/test_routing.py",

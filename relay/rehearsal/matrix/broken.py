@@ -59,6 +59,19 @@ BROKEN = (
         cause=Cause.TRUNCATED_BODY,
         protocols=NOT_RESPONSES,
     ),
+    *(
+        broken(
+            f"ws-close-{code}",
+            f"upstream WebSocket closes with {code}",
+            script=f"ws-close,code={code},reason=because",
+            reference="eof",
+            cause=Cause.WS_CLOSE,
+            protocols=("responses",),
+            upstream="sockets",
+            evidence={"close_code": code} | ({} if code == 1006 else {"close_reason": "because"}),
+        )
+        for code in (1000, 1001, 1006, 1009, 1011, 1013, 4001)
+    ),
     broken(
         "read-late",
         "cut while the client read late: what came whole still reaches it",

@@ -142,6 +142,8 @@ NOTHING = (
     nothing("empty-200", "200 with Content-Length 0", cause=Cause.EOF, modes=BOTH),
     nothing("comments-only", "comments, then the end", cause=Cause.EOF),
     nothing("done-only", "only the end marker (`[DONE]`)", cause=Cause.EOF, phase=Phase.STREAMING),
+    unusable("coding-unknown", "a content coding that nobody knows", cause=Cause.BAD_COMPRESSION, modes=BOTH),
+    unusable("gzip-not", "gzip that is none", cause=Cause.BAD_COMPRESSION, modes=BOTH),
     unusable("html", "200 with a page", cause=Cause.NOT_A_STREAM),
     unusable(
         "html-mislabelled", "200 with a page that calls itself a stream", script="html,labelled=0", cause=Cause.NOT_A_STREAM

@@ -33,6 +33,7 @@ GROUPS = (
     Group("narrow", "write_timeout = 2"),
     Group("early-fresh", "commit_after = 1", base="http://localhost:{port}/v1"),  # a pool of its own
     Group("early", "commit_after = 1\nfirst_byte_timeout = 4"),
+    Group("sockets", PATIENT, base="ws://127.0.0.1:{port}/v1", only="responses"),
     Group("off", "enabled = false"),
     Group("closed", base="http://127.0.0.1:{closed}/v1"),
     Group("ignores", "connect_timeout = 2", base="http://127.0.0.1:{full}/v1"),

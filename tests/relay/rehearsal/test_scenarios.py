@@ -56,6 +56,7 @@ WIRE: dict[str, tuple[str, bool, str]] = {
     "gzip-cut": ("proper", False, "proper"),
     "gzip-bad": ("proper", False, "proper"),
     "gzip-not": ("proper", True, "proper"),
+    "coding-unknown": ("proper", True, "proper"),
     "gzip-status": ("proper", False, "proper"),
     "silent": ("open", False, "open"),
     "close-before-headers": ("truncated", False, "truncated"),
