@@ -6,6 +6,7 @@ The cases run first and are judged later: so slow rows wait together, and the tw
 from __future__ import annotations
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,7 @@ class Observation:
     egress: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Record] = field(default_factory=list)
+    stalled: float = 0.0  # seconds for which our own process stood still between the client's leaving and the upstream's close
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -65,12 +67,37 @@ def _fixed(found: re.Match[bytes]) -> bytes:
     return found[0].split(b":")[0] + b":0" if b":" in found[0] else b"ID_"
 
 
+class Pulse(threading.Thread):
+    """Notes when this process did not get its turn: on a starved machine a promise of one second cannot be told from a stall."""
+
+    BEAT = 0.05
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.stalls: list[tuple[float, float]] = []  # when it began, and how long it was
+        self.start()
+
+    def run(self) -> None:
+        last = time.time()
+        while True:
+            time.sleep(self.BEAT)
+            now = time.time()
+            if now - last > 2 * self.BEAT:
+                self.stalls.append((last, now - last - self.BEAT))
+            last = now
+
+    def stalled(self, since: float, until: float) -> float:
+        """Seconds of stalls that touch this time."""
+        return sum(length for at, length in list(self.stalls) if at + length >= since and at <= until)
+
+
 class Campaign:
     """A scripted upstream, the observations of cases that were provoked against a gateway, and their logs read afterwards."""
 
     def __init__(self, upstream: FaultServer) -> None:
         self.upstream = upstream
         self.observations: dict[str, Observation] = {}
+        self.pulse = Pulse()
 
     def run(self, gateway: Gateway, cases: Iterable[Case]) -> None:
         """Provokes the cases, many at a time, and reads the logs."""
@@ -137,8 +164,10 @@ class Campaign:
             if event["request_id"] in requests:
                 requests[event["request_id"]].events.append(event)
         for record in self.upstream.log():  # last, so that what the gateway closed has been seen to close
-            if record.headers.get(ROW_HEADER) in by_id:
-                by_id[record.headers[ROW_HEADER]].requests.append(record)
+            if found := by_id.get(record.headers.get(ROW_HEADER, "")):
+                found.requests.append(record)
+                if found.seen.left_at is not None and record.ended_at is not None:
+                    found.stalled = self.pulse.stalled(found.seen.left_at, record.ended_at)
 
 
 @contextmanager
