@@ -25,7 +25,7 @@ from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
 from relay.server.request import ClientRequest
-from relay.supervisor import STREAM_HEADERS
+from relay.streaming import STREAM_HEADERS
 from relay.watchdog import Watchdog
 from relay.wire import ollama
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge

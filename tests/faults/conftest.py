@@ -70,6 +70,36 @@ secret = "upstream-secret-pair-a"
 label = "pair-b"
 secret = "upstream-secret-pair-b"
 
+# What is refused cools, and what cools is asked last: so refusals have upstreams of their own, and no test meets another's.
+[[upstream]]
+name = "refusing-chat"
+protocol = "openai-chat"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "six"
+secret = "upstream-secret-0006"
+
+[[upstream]]
+name = "refusing-responses"
+protocol = "openai-responses"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "seven"
+secret = "upstream-secret-0007"
+
+[[upstream]]
+name = "refusing-messages"
+protocol = "anthropic"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "eight"
+secret = "upstream-secret-0008"
+
+[[route]]
+model = "status*"
+upstreams = ["refusing-chat", "refusing-responses", "refusing-messages"]
+max_attempts = 1
+
 [[route]]
 model = "*,pair"
 upstreams = ["pair"]
