@@ -155,9 +155,12 @@ class Delivery:
 
     def vanished(self, blocked: float) -> bool:
         """Whether the client, which has not read for `blocked` seconds, has not even acknowledged a probe in that time."""
-        unheard = self.connection.unheard_for() if self.connection is not None else None
-        # Probes come at doubling distances, so the last one that was answered lies less than half of the time back.
-        return unheard is not None and unheard > blocked * 0.75
+        if self.connection is None:
+            return False
+        unheard = self.connection.unheard_for()
+        # Probes come at doubling distances, so the last one that was answered lies less than half of the time back; and
+        # where the machine was too busy to probe at all, silence says nothing.
+        return unheard is not None and unheard > blocked * 0.75 and self.connection.unanswered() >= 2
 
     def snapshot(self) -> ClientClose | None:
         return self.connection.snapshot() if self.connection is not None else None

@@ -24,6 +24,7 @@ from relay.exchange import ClientClose
 EXTENSION = "epitaph.connection"
 USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the client has vanished
 TCP_INFO_SIZE = 192  # and offsets in struct tcp_info (linux/tcp.h)
+RETRANSMITS, PROBES = 2, 3  # bytes: how often in vain, since the last acknowledgement
 LAST_ACK, RTT, TOTAL_RETRANS, BYTES_ACKED, NOT_SENT, WINDOW_CLOSED = 56, 68, 100, 120, 144, 176
 
 
@@ -117,6 +118,11 @@ class ClientConnection:
         """
         info = self._tcp_info()
         return struct.unpack_from("I", info, LAST_ACK)[0] / 1000 if info else None
+
+    def unanswered(self) -> int:
+        """How often the kernel has asked again, by probe or by sending again, since the client last acknowledged anything."""
+        info = self._tcp_info()
+        return info[RETRANSMITS] + info[PROBES] if info else 0
 
     def unread_for(self, now: float) -> float:
         """Seconds for which writing has been blocked and the client's kernel took nothing; asked again while it lasts.

@@ -96,6 +96,10 @@ label = "eight"
 secret = "upstream-secret-0008"
 
 [[route]]
+model = "status*,pair"
+upstreams = ["pair"]
+
+[[route]]
 model = "status*"
 upstreams = ["refusing-chat", "refusing-responses", "refusing-messages"]
 max_attempts = 1

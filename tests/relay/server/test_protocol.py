@@ -163,14 +163,15 @@ async def test_a_client_that_reads_nothing_still_acknowledges_and_one_that_vanis
     async with served(buffer=8192) as (app, client):
         await filled(app)
         await asyncio.sleep(1.5)
-        stuck = app.connection.unheard_for()
+        stuck, asked = app.connection.unheard_for(), app.connection.unanswered()
         unread = app.connection.unread_for(loop.time())
         deafen(client)
         await asyncio.sleep(1.6)
-        vanished = app.connection.unheard_for()
+        vanished, asked_in_vain = app.connection.unheard_for(), app.connection.unanswered()
         assert unread <= app.connection.unread_for(loop.time())
     assert stuck is not None and stuck < 1.2
     assert vanished is not None and vanished >= 1.6
+    assert asked <= asked_in_vain and asked_in_vain >= 1
 
 
 async def test_a_connection_that_is_closed_can_still_be_asked() -> None:
