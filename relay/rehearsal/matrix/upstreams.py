@@ -64,7 +64,7 @@ def secret(group: str, tag: str, number: int) -> str:
 
 def config_of(groups: tuple[Group, ...], places: Mapping[str, str]) -> str:
     """The gateway's configuration; `places` are what addresses are filled with: `url`, `tls`, `closed`, `full` …"""
-    parts: list[bytes] = []
+    parts: list[str] = []
     for group in groups:
         names = []
         for tag, column in COLUMNS.items():
