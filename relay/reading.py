@@ -41,9 +41,7 @@ class AttemptFailed(Exception):
 class Reading:
     """The answer of one attempt. The credential's secret is in no text of ours, though upstreams are known to repeat it."""
 
-    def __init__(
-        self, exchange: Exchange, record: Attempt, question: Question, passage: Passage, candidate: Candidate
-    ) -> None:
+    def __init__(self, exchange: Exchange, record: Attempt, question: Question, passage: Passage, candidate: Candidate) -> None:
         self.exchange = exchange
         self.record = record
         self.question = question
