@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 
 from relay import balancing, chains, routing
 from relay.adapters import ADAPTERS
-from relay.adapters.base import asked_wait, cause_of_status, error_code, passed_headers, upstream_request_id
+from relay.adapters.base import asked_wait, by_http, cause_of_status, error_code, passed_headers, upstream_request_id
 from relay.ending import CAUSES, DEAD_ON_ARRIVAL, TIMEOUTS, Cause, Outcome, Phase
 from relay.exchange import Attempt, Exchange
 from relay.refusal import Refusal, client_error, error_response
@@ -304,8 +304,7 @@ class Run:
             request.extensions["on_close"] = self.exchange.upstream_closed
             request.extensions["sockets"] = self.exchange.upstream_sockets
             return await open_turn(request)
-        request.url = request.url.copy_with(scheme=scheme.replace("ws", "http"))
-        return await transport().handle_async_request(request)
+        return await transport().handle_async_request(by_http(request))
 
     def _connection(self, facts: Any) -> None:
         if facts is not None:
