@@ -112,16 +112,16 @@ def _fold(entries: Iterable[Mapping[str, Any]]) -> dict[uuid.UUID, dict[str, Any
 def _plan(folded: dict[uuid.UUID, dict[str, Any]], rules: Rules) -> Plan:
     plan = Plan()
     ids = list(folded)
-    closed_before = set(AuditEntry.objects.filter(pk__in=ids, outcome__isnull=False).values_list("id", flat=True)) | set(
-        LeftOut.objects.filter(pk__in=ids).values_list("id", flat=True)
-    )
-    open_rows = {row["id"]: dict(row) for row in AuditEntry.objects.filter(pk__in=ids, outcome__isnull=True).values()}
+    # One query for both: a batch is mostly small, and then each query costs more than its rows.
+    rows = {row["id"]: dict(row) for row in AuditEntry.objects.filter(pk__in=ids).values()}
+    closed_before = {pk for pk, row in rows.items() if row["outcome"] is not None}
+    closed_before.update(LeftOut.objects.filter(pk__in=ids).values_list("id", flat=True))
     blank = _blank()
     for record_id, named in folded.items():
         if record_id in closed_before:
             plan.result.duplicates += 1
             continue
-        before = open_rows.get(record_id)
+        before = rows.get(record_id)
         if before is None and "time" not in named:
             raise columns.BadEntry("time", None, "seconds since 1970")
         row = {**(blank if before is None else before), **named, "id": record_id}

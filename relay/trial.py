@@ -17,7 +17,7 @@ import orjson
 
 from relay import routing
 from relay.adapters import ADAPTERS
-from relay.adapters.base import cause_of_status, error_code
+from relay.adapters.base import by_http, cause_of_status, error_code
 from relay.ending import Cause, Outcome
 from relay.exchange import record_call
 from relay.models import Credential
@@ -25,7 +25,6 @@ from relay.routing import CredentialSpec, UpstreamSpec
 from relay.transport import TransportFailure, UpstreamBody, UpstreamTransport
 from relay.vault import UnreadableSecret
 
-MODELS_PATH = "/v1/models"
 HEADERS = ((b"accept", b"application/json"), (b"user-agent", b"epitaph"))
 PATIENCE = 15.0  # seconds for the whole call
 LARGEST_ANSWER = 4 << 20  # bytes
@@ -54,7 +53,7 @@ def try_credential(credential: Credential) -> Trial:
         spec = routing.credential_spec(credential)
     except UnreadableSecret as error:
         return Trial(False, f"Not tried: its secret was {error}. Set it again.")
-    request = adapter.request(upstream, spec, "GET", MODELS_PATH, "", HEADERS, b"", fresh=True)
+    request = by_http(adapter.request(upstream, spec, "GET", adapter.models_path, "", HEADERS, b"", fresh=True))
     at = time.time()
     trial = asyncio.run(_make(request, spec.secret))
     if not trial.good:

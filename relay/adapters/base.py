@@ -40,6 +40,7 @@ class Adapter:
     """One kind of upstream. Subclasses say how the credential is shown."""
 
     protocol = ""
+    models_path = "/v1/models"  # what lists its models, the cheapest call there is
     default_headers: tuple[tuple[bytes, bytes], ...] = ()  # what the upstream insists on, when the client does not say it
 
     def __init__(self) -> None:
@@ -91,6 +92,13 @@ class Adapter:
         request = httpx.Request(method, url, headers=headers_of(sent), stream=httpx.ByteStream(body), extensions=extensions)
         request._content = body
         return request
+
+
+def by_http(request: httpx.Request) -> httpx.Request:
+    """The same request by HTTP where the upstream's address is a WebSocket's, which takes streams alone."""
+    if request.url.scheme in ("ws", "wss"):
+        request.url = request.url.copy_with(scheme=request.url.scheme.replace("ws", "http"))
+    return request
 
 
 def passed_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ class OllamaAdapter(Adapter):
     """`POST …/api/chat` and `/api/generate`, under the bare host."""
 
     protocol = "ollama"
+    models_path = "/api/tags"
 
     def credential_headers(self, credential: CredentialSpec) -> list[tuple[bytes, bytes]]:
         return [(b"authorization", b"Bearer " + credential.secret.encode())] if credential.secret else []

@@ -111,6 +111,10 @@ class Shipper:
     def _finish(self) -> None:
         """A clean stop: ships what all have left, this process's own journal last, and lets go."""
         until = time.monotonic() + LAST_TRY_SECONDS
+        try:
+            self.take_lock()  # one that is told to stop before its first turn has not got it yet
+        except OSError as error:
+            self._failed(error)
         while self._lock >= 0:
             try:
                 self._sweep_at = 0.0

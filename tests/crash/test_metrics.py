@@ -18,7 +18,7 @@ pytestmark = pytest.mark.gateway
 
 def figure(gateway: Gateway, name: str, **labels: str) -> float:
     """The sum of a metric's series with these labels, asked on a connection of its own, so of any worker."""
-    text = httpx.get(f"{gateway.url}/metrics").text
+    text = httpx.get(f"{gateway.url}/metrics", timeout=30).text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 

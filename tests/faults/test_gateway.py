@@ -35,7 +35,7 @@ def test_the_bytes_of_a_stream_are_the_upstreams_own(gateway: Gateway, upstream:
 
 
 def test_no_secret_is_recorded(gateway: Gateway) -> None:
-    ask(gateway, "chat", "status,code=401,body=echo-key")
+    ask(gateway, "chat", "status,code=401,body=echo-key,pair")  # an upstream of its own, since it cools afterwards
     listed = gateway.api.get("/api/audit/entries", params={"limit": 200}).text
     listed += gateway.api.get("/api/errors/events", params={"limit": 500}).text + gateway.output.read_text()
     assert KEY not in listed

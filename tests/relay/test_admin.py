@@ -247,6 +247,8 @@ test_credential.__test__ = False  # type: ignore[attr-defined]
         ("openai-chat", "/v1/models", "authorization: Bearer sk-1"),
         ("openai-responses", "/v1/models", "authorization: Bearer sk-1"),
         ("anthropic", "/v1/models", "x-api-key: sk-1"),
+        ("gemini", "/v1/models", "x-goog-api-key: sk-1"),
+        ("ollama", "/v1/api/tags", "authorization: Bearer sk-1"),
     ],
 )
 def test_a_good_credential_is_told_so_in_each_protocol(
@@ -281,6 +283,12 @@ def test_a_bad_credential_is_told_so_without_its_secret(
     assert told in message and "sk-hush" not in message
     credential.refresh_from_db()
     assert told in credential.last_failure and ConfigVersion.present() == version
+
+
+def test_a_websockets_address_is_tried_by_http(admin_client: Client, answering: Answering) -> None:
+    answering.says(200, b'{"data":[]}')
+    upstream = make_upstream(protocol="openai-responses", base_url=answering.base_url.replace("http", "ws"))
+    assert "It works: 200" in test_credential(admin_client, make_credential(upstream, "sk-1"))
 
 
 def test_an_upstream_that_is_not_there_is_told_too(admin_client: Client) -> None:

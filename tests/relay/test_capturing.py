@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
 from django.utils import timezone
 
 from auditlog import retention
@@ -30,6 +32,13 @@ def off_again(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(routing, "_snapshot", Snapshot())
     yield
     routing.stop_refresher()
+
+
+@pytest.fixture(autouse=True)
+async def no_connection_left() -> AsyncIterator[None]:
+    """What `sync_to_async` runs has a thread, and so a database connection, of its own."""
+    yield
+    await sync_to_async(lambda: connection.close())()  # the thread's own: found there, not here
 
 
 def test_both_sides_are_kept_as_they_were() -> None:
@@ -56,8 +65,6 @@ def test_an_answer_that_never_came_is_no_text() -> None:
 @pytest.mark.database
 @pytest.mark.usefixtures("journal_folder")
 async def test_what_is_kept_is_redacted_before_it_touches_the_disk() -> None:
-    from asgiref.sync import sync_to_async
-
     exchange = Exchange("POST", "/v1/chat/completions")
     exchange.begin()
     exchange.captured = Captured(b'{"password": "hunter2hunter2", "messages": "mine is sk-abcdefghijklmnop1234"}')

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connection
 from django.utils import timezone
 
 from relay import exchange as exchanges
@@ -29,6 +30,13 @@ def nobody_else(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     exchanges.LIVE.clear()
     routing.stop_refresher()
+
+
+@pytest.fixture(autouse=True)
+async def no_connection_left() -> AsyncIterator[None]:
+    """What `sync_to_async` runs has a thread, and so a database connection, of its own."""
+    yield
+    await sync_to_async(lambda: connection.close())()  # the thread's own: found there, not here
 
 
 def accepted() -> Exchange:
@@ -74,8 +82,6 @@ async def test_the_refresher_of_a_process_obeys_an_order_given_by_another() -> N
 
 
 def in_thread(request_id: str) -> None:
-    from django.db import connection
-
     stopping.order(request_id)
     connection.close()
 

@@ -396,3 +396,11 @@ def test_rotation_under_the_shippers_eyes_loses_nothing_and_frees_the_disk(
     ship_all(shipper)
     assert AuditEntry.objects.filter(outcome="completed").count() == 70
     assert AuditEntry.objects.get(id=long).outcome == "relay-lost"
+
+
+def test_a_shipper_that_is_told_to_stop_before_its_first_turn_still_ships_what_is_left(shipper: Shipper) -> None:
+    ended()
+    stop = threading.Event()
+    stop.set()
+    shipper.run(stop)
+    assert outcomes() == ["completed"]
