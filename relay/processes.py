@@ -2,7 +2,7 @@
 
 Children stay in the parent's process group and die with it, however it dies. Those that drain (the workers) are told
 first; the rest (the shipper, the demo upstream) only when no worker is left, so that every ending is still written. A
-child that dies before its time is started again, at a stop too as long as a worker lives: what it ends must be shipped.
+child that dies before its time is started again; a shipper at a stop too, unless it knew of it: what ended must be shipped.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Parent:
         """`at_stop` is called once, in the parent, when it was asked to stop."""
         self.children: list[Child] = []
         self.stopping = False
+        self._told: set[int] = set()  # the processes that know of the stop
         self._at_stop = at_stop
         for number in SIGNALS:
             signal.signal(number, self._stop)
@@ -56,7 +57,7 @@ class Parent:
 
     def watch(self) -> int:
         """Runs until every child has ended, which is what SIGTERM or SIGINT asks for; then the exit code is 0."""
-        told: set[int] = set()
+        told = self._told
         while not self.stopping or any(child.pid or child.due is not None for child in self.children):
             self._reap()
             self._start_again()
@@ -85,7 +86,7 @@ class Parent:
             if child is None:
                 continue
             child.pid = 0
-            if self.stopping and (child.drains or not any(other.pid for other in self.children if other.drains)):
+            if self.stopping and (child.drains or pid in self._told):
                 continue
             log.error("%s (process %d) ended with status %d; starting it again", child.name, pid, status)
             now = time.monotonic()
