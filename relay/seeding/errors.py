@@ -56,6 +56,7 @@ class ErrorSeeder:
         self.chance = random.Random(seed + 1)  # noqa: S311 - invented traffic
         self.quota = options.events_per_group()
         self.kinds = max(5, exceptions * 10 // (self.quota * 7))
+        self.free = 0  # no kind before this one has room
         self.loader = Loader(ErrorEvent, COLUMNS)
         self.groups: dict[tuple[str, ...], Group] = {}
         self.made = 0
@@ -84,14 +85,15 @@ class ErrorSeeder:
 
     def exception(self, at: float) -> None:
         """An exception of our own code; a few kinds have most of them."""
+        kind = min(int(self.chance.paretovariate(0.6)) - 1, self.kinds * 1000) % self.kinds
         while True:
-            kind = min(int(self.chance.paretovariate(0.6)) - 1, self.kinds * 1000) % self.kinds
             name, place = NAMES[kind % len(NAMES)], PLACES[kind // 7 % len(PLACES)]
             parts = [name, f"relay.{place} step_{kind}"]
             known = self.groups.get(tuple(parts))
             if known is None or known.row.kept < self.quota:
                 break
-            self.kinds += self.chance.random() < 0.05  # never for ever: room is made
+            kind = self.free = self.free + (kind == self.free)  # the first kinds are full first
+            self.kinds = max(self.kinds, self.free + 1)
         model, provider, _, _ = MODELS[kind % len(MODELS)]
         path = f"/srv/relay/{place.replace('.', '/')}.py"
         frames = "".join(f'  File "{path}", line {40 + n}, in step_{kind + n}\n    return self.next(frame)\n' for n in range(12))

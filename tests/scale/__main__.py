@@ -18,7 +18,11 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from tests.scale.asking import Measure
 
 ROOT = Path(__file__).resolve().parents[2]
 AIM = 100.0  # ms
@@ -90,19 +94,17 @@ def measure_all(times: int, prunes: bool) -> None:
     client = Client(headers={"host": "localhost"})
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     print(f"\n{connection.vendor}: {size()}")
+    print(f"{'page':40}{'best':>9}{'median':>9}{'own CPU':>9}{'database':>9}{'queries':>9}{'slowest':>9}  ms")
     found = []
     for name, address in tqdm(pages(), unit="page", disable=None, leave=False):
         found.append(measure(client, name, address, times))
+        tell(found[-1])
     token = {"authorization": "Bearer scale-admin-token-0001"}
     for name, path in (("badge", "errors/badge"), ("groups", "errors/groups"), ("events", "errors/events")):
         found.append(measure(client, f"api: {name}", f"/api/{path}", times, **token))
+        tell(found[-1])
     found.append(measure(client, "api: entries", "/api/audit/entries", times, **token))
-    print(f"{'page':40}{'best':>9}{'median':>9}{'own CPU':>9}{'database':>9}{'queries':>9}{'slowest':>9}  ms")
-    for item in found:
-        over = "  over the aim" if item.best > AIM else ""
-        times = f"{item.best:9.1f}{item.median:9.1f}{item.cpu:9.1f}{item.database:9.1f}"
-        row = f"{item.name:40}{times}{item.queries:9}{item.slowest:9.1f}"
-        print(f"{row}{over}{'  ' + ', '.join(item.faults) if item.faults else ''}")
+    tell(found[-1])
     figures: dict[str, object] = {"size": size(), "pages": [asdict(item) for item in found]}
     if prunes:
         for command in ("prune_auditlog", "prune_errorlog"):
@@ -112,6 +114,14 @@ def measure_all(times: int, prunes: bool) -> None:
             print(f"{command} --older-than 28d: {figures[command]} s")
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / f"pages-{connection.vendor}.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def tell(item: Measure) -> None:
+    """One row of the table, as soon as it is known."""
+    over = "  over the aim" if item.best > AIM else ""
+    times = f"{item.best:9.1f}{item.median:9.1f}{item.cpu:9.1f}{item.database:9.1f}"
+    row = f"{item.name:40}{times}{item.queries:9}{item.slowest:9.1f}"
+    print(f"{row}{over}{'  ' + ', '.join(item.faults) if item.faults else ''}", flush=True)
 
 
 if __name__ == "__main__":
