@@ -29,7 +29,7 @@ from relay.wire.translation.fields import json_object, whole_number
 from relay.wire.translation.messages_request import UNSAFE
 from relay.wire.translation.prompt import Part, Refusal, Text, Thought, ToolCall
 from relay.wire.translation.signatures import ANTHROPIC, opened, sealed
-from relay.wire.translation.speaking import Listener, Told
+from relay.wire.translation.speaking import Listener, OpeningWriter, Told
 
 STOPS = {
     "end_turn": Stop.STOP,
@@ -140,7 +140,7 @@ def _finished(holder: dict[str, Any]) -> list[Event]:
     return [Finished(STOPS.get(raw, Stop.OTHER), str(raw), sequence=sequence if isinstance(sequence, str) else None)]
 
 
-class Writer:
+class Writer(OpeningWriter):
     """Writes message events, or a whole message. Blocks of parallel calls may be open at once, each under its index."""
 
     def __init__(self, listener: Listener) -> None:
@@ -150,21 +150,6 @@ class Writer:
         self._count = 0
         self._open = ""  # text or thinking: the kind of the block that is being written
         self._calls: dict[int, int] = {}  # open calls, by the index of their block
-
-    def write(self, event: Event) -> bytes:
-        match event:
-            case Began(id):
-                self._told.id = self._told.id or id
-                return b""
-            case Used():
-                self._told.used = event
-                return b""
-            case Finished():
-                self._told.finished[0] = event
-                return self._start()
-            case Lost():
-                return b""
-        return self._start() + self._content(event)
 
     def _content(self, event: Event) -> bytes:
         match event:

@@ -8,13 +8,10 @@ from typing import Any
 from relay.wire import openai_responses
 from relay.wire.events import Answer, ClientError, sse
 from relay.wire.translation.events import (
-    Began,
     CallBegan,
     CallEnded,
     CallPiece,
     Event,
-    Finished,
-    Lost,
     Refused,
     Said,
     Signed,
@@ -25,7 +22,7 @@ from relay.wire.translation.events import (
 from relay.wire.translation.fields import json_object
 from relay.wire.translation.responses_request import custom_tools
 from relay.wire.translation.signatures import OPENAI, sealed
-from relay.wire.translation.speaking import Listener, Told
+from relay.wire.translation.speaking import Listener, OpeningWriter, Told
 
 ECHOED = (
     "instructions",
@@ -62,7 +59,7 @@ class Item:
         return {"item_id": self.body["id"], "output_index": self.index}
 
 
-class Writer:
+class Writer(OpeningWriter):
     """Writes response events, or a whole response."""
 
     def __init__(self, listener: Listener) -> None:
@@ -73,21 +70,6 @@ class Writer:
         self._open: Item | None = None  # a message or reasoning
         self._calls: dict[int, Item] = {}
         self._custom = custom_tools(dict(listener.body))
-
-    def write(self, event: Event) -> bytes:
-        match event:
-            case Began(id):
-                self._told.id = self._told.id or id
-                return b""
-            case Used():
-                self._told.used = event
-                return b""
-            case Finished():
-                self._told.finished[0] = event
-                return self._start()
-            case Lost():
-                return b""
-        return self._start() + self._content(event)
 
     def _start(self) -> bytes:
         if self._number >= 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from relay.wire.events import ClientError
-from relay.wire.translation.events import Event, Finished, Used
+from relay.wire.translation.events import Began, Event, Finished, Lost, Used
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +55,32 @@ class Writer(Protocol):
 
     def whole(self, events: Iterable[Event]) -> dict[str, Any]:
         """A whole answer."""
+
+
+class OpeningWriter:
+    """What the writers of Messages and Responses share: an opening goes out before the first content, and before an end."""
+
+    _told: Told
+
+    def write(self, event: Event) -> bytes:
+        match event:
+            case Began(id):
+                self._told.id = self._told.id or id
+                return b""
+            case Used():
+                self._told.used = event
+                return b""
+            case Finished():
+                self._told.finished[0] = event
+                return self._start()
+            case Lost():
+                return b""
+        return self._start() + self._content(event)
+
+    def _start(self) -> bytes:
+        """The opening; empty once it has been written."""
+        raise NotImplementedError
+
+    def _content(self, event: Event) -> bytes:
+        """What the client is sent for an event of the answer itself."""
+        raise NotImplementedError
