@@ -37,4 +37,4 @@ def bound(candidates: list[Candidate], question: Question) -> list[Candidate]:
     maker = _makers.get(named) if named is not None else None
     if maker is None:
         return candidates
-    return [item for item in candidates if (item.upstream.id, item.credential.id) == maker]
+    return [item for item in candidates if item.key == maker]
