@@ -29,6 +29,11 @@ def reasoning(scene: Scene) -> Steps:
     yield from scene.say(scene.healthy(scene.thoughtful()))
 
 
+def structured(scene: Scene) -> Steps:
+    """JSON in pieces that are none by themselves."""
+    yield from scene.say(scene.healthy(replace(scene.answer, text=('{"city"', ': "Łó', 'dź"', "}"))))
+
+
 def multi_choice(scene: Scene) -> Steps:
     yield from scene.say(scene.healthy(replace(scene.answer, choices=scene.script.count("n", 2))))
 

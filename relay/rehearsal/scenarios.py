@@ -43,6 +43,7 @@ _ROWS: tuple[Scenario, ...] = (
     Scenario("ok", healthy.ok, "A whole answer."),
     Scenario("tools", healthy.tools, "Calls tools, in parallel where the protocol can.", "calls=2"),
     Scenario("reasoning", healthy.reasoning, "Thinks aloud before it answers."),
+    Scenario("structured", healthy.structured, "Answers with a JSON object, as if a schema had been given."),
     Scenario("multi-choice", healthy.multi_choice, "Several choices at once (chat completions).", "n=2"),
     Scenario("empty", healthy.empty, "Ends properly without having said anything."),
     Scenario("unicode", healthy.long_unicode, "Characters of up to four bytes, markup, quotes."),

@@ -17,6 +17,7 @@ WIRE: dict[str, tuple[str, bool, str]] = {
     "ok": ("proper", True, "proper"),
     "tools": ("proper", True, "proper"),
     "reasoning": ("proper", True, "proper"),
+    "structured": ("proper", True, "proper"),
     "multi-choice": ("proper", True, "proper"),
     "empty": ("proper", True, "proper"),
     "unicode": ("proper", True, "proper"),
