@@ -5,6 +5,7 @@ They weigh over a gigabyte, so that `make agents` tries them, and `make test` do
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from relay.admin.snippets import KEY as VARIABLE
 from tests.clients.node_packages import installed
+from tests.clients.test_snippets import AGENTS as WITH_A_TEXT
+from tests.clients.test_snippets import shown
 from tests.faults.conftest import KEY, Gateway
 
 pytestmark = [
@@ -22,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("AGENTS") != "1", reason="SKIPPED: the agents' command lines; `make agents` tries them"),
 ]
 CUT = "eof,after=3"
+FOR_GEMINI = (".gemini/settings.json", '{"security": {"auth": {"selectedType": "gemini-api-key"}}}')  # else it refuses -p
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +50,11 @@ class Agent:
         self.programs, self.home, self.gateway = programs, home, gateway
 
     def run(self, name: str, *arguments: str, **environment: str) -> str:
+        path = f"{self.programs}:{os.environ['PATH']}"
         done = subprocess.run(
-            [str(self.programs / name), *arguments],
+            [shutil.which(name, path=path) or name, *arguments],
             cwd=self.home,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home)} | environment,
+            env={"PATH": path, "HOME": str(self.home), "TMPDIR": str(self.home)} | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -90,7 +96,16 @@ def opencode(agent: Agent, model: str) -> str:
     return agent.run("opencode", "run", "-m", f"epitaph/{model}", "Say hello.")
 
 
-AGENTS = [claude, codex, opencode]
+def gemini(agent: Agent, model: str, key: str = KEY) -> str:
+    agent.configure(*FOR_GEMINI)
+    return agent.run(
+        *("gemini", "--skip-trust", "--model", model, "-p", "Say hello."),
+        GOOGLE_GEMINI_BASE_URL=agent.gateway.url,
+        GEMINI_API_KEY=key,
+    )
+
+
+AGENTS = [claude, codex, opencode, gemini]
 
 
 @pytest.mark.parametrize("ask", AGENTS)
@@ -100,8 +115,46 @@ def test_an_agent_reads_the_answer(
     assert answer in ask(Agent(programs, tmp_path, gateway), "ok")
 
 
-@pytest.mark.parametrize("ask", AGENTS)
+@pytest.mark.parametrize("ask", [claude, codex, opencode])
 def test_an_agent_says_why_the_stream_died(
     programs: Path, tmp_path: Path, gateway: Gateway, ask: Callable[[Agent, str], str]
 ) -> None:
     assert "request id req_" in ask(Agent(programs, tmp_path, gateway), CUT)
+
+
+def test_the_gemini_command_line_says_that_a_stream_died_and_asks_again(programs: Path, tmp_path: Path, gateway: Gateway) -> None:
+    """It carries an SDK of its own that knows no error inside a stream, so our words are not among what it says."""
+    model = f"{CUT},size=9"
+    assert "Model stream ended without a finish reason" in gemini(Agent(programs, tmp_path, gateway), model)
+    listed = gateway.api.get("/api/audit/entries", params={"limit": 50}).json()["items"]
+    endings = [(item["outcome"], item["cause"]) for item in listed if item["model"] == model]
+    assert set(endings) == {("upstream-premature", "eof")}
+    assert len(endings) > 1
+
+
+def test_the_gemini_command_line_shows_an_error_that_came_before_the_stream(
+    programs: Path, tmp_path: Path, gateway: Gateway
+) -> None:
+    assert "request id req_" in gemini(Agent(programs, tmp_path, gateway), "ok", "no-such-key")
+
+
+# How what the set-up page shows is used: the file that it stands in, or none when a shell reads it; and then the command.
+PASTED = {
+    "claude-code": ("", ' -p "Say hello."'),
+    "codex": (".codex/config.toml", 'codex exec --skip-git-repo-check "Say hello."'),
+    "gemini-cli": ("", ' --skip-trust -p "Say hello."'),
+    "opencode": (".config/opencode/opencode.json", 'opencode run "Say hello."'),
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_TEXT)
+def test_the_lines_of_the_set_up_page_lead_an_agent_here(
+    programs: Path, tmp_path: Path, gateway: Gateway, answer: str, name: str
+) -> None:
+    agent, text = Agent(programs, tmp_path, gateway), shown(gateway, "ok")[name]
+    agent.configure(*FOR_GEMINI)
+    file, command = PASTED[name]
+    if file:
+        agent.configure(file, text)
+    script = command if file else text.rstrip() + command
+    assert answer in agent.run("bash", "-ec", script, **{VARIABLE: KEY})
