@@ -69,6 +69,9 @@ class SocketConnection:
     def write_chunk(self, data: bytes) -> bool:
         return False
 
+    def writable(self) -> bool:
+        return False
+
     def cork(self) -> None: ...
 
     def uncork(self) -> None: ...

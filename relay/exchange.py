@@ -50,6 +50,8 @@ class ClientClose:
 class Client(Protocol):
     """What the exchange may ask of the client's side (relay/server/handler.py)."""
 
+    def takes(self) -> bool: ...
+    def pass_on(self, block: bytes, now: float) -> None: ...
     def heartbeat(self, frame: bytes) -> None: ...
     def abort(self) -> None: ...
     def blocked_for(self, now: float) -> float: ...
@@ -249,6 +251,11 @@ class Exchange:
         self.reading_since = self.loop.time()
         self.wait_lag = 0.0
 
+    def await_more(self, now: float) -> None:
+        """The upstream is waited for again, by nobody who reads: what comes is passed on as it comes."""
+        self.reading_since = now
+        self.wait_lag = 0.0
+
     def upstream_sent(self, size: int) -> float:
         """`size` bytes of the body came (0 = its end). Returns the time."""
         now = self.loop.time()
@@ -280,9 +287,8 @@ class Exchange:
         self.last_event = name
         self.last_events.append((name, size, now))
 
-    def sent(self, size: int) -> None:
-        """`send()` of `size` body bytes returned, with the client still there."""
-        now = self.loop.time()
+    def sent(self, size: int, now: float) -> None:
+        """`size` body bytes were written, and the client was still there."""
         if self.writing_since is not None:
             blocked = now - self.writing_since
             if blocked > self.longest_block:

@@ -14,7 +14,7 @@ from relay import chains
 from relay.balancing import Candidate
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import Attempt, Exchange
-from relay.transport import TransportFailure, value_of
+from relay.transport import Sink, TransportFailure, value_of
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer, ClientError, MalformedBody
 from relay.wire.passage import Passage
@@ -89,6 +89,12 @@ class Reading:
                 decoded = error.decoded if isinstance(error, BadCompression) else b""
             if decoded:
                 return decoded
+
+    async def flow(self, sink: Sink) -> None:
+        """Hands what comes to `sink` as long as it may go on so; then `read` tells what comes next."""
+        if self.decoder is None and self._spoilt is None and sink.ready():
+            self.exchange.begin_read()
+            await self.body.flow(sink)
 
     def read_nowait(self) -> bytes:
         """What had come and nobody has read, decoded as far as it can be."""

@@ -19,7 +19,7 @@ from relay.ending import Cause
 from relay.reading import AttemptFailed, Reading
 from relay.refusal import client_error
 from relay.transport import TransportFailure
-from relay.wire.events import Kind, MalformedBody
+from relay.wire.events import Kind, MalformedBody, Mark
 from relay.wire.registry import SSE_TYPE
 from relay.wire.sse import Frame, OversizedEvent
 
@@ -49,6 +49,8 @@ class Stream:
         self.exchange = reading.exchange
         self.passage = reading.passage
         self._unusable: tuple[Cause, str] | None = None  # why nothing can be read behind this place
+        self._over = False  # the body ended, properly
+        self._last: bytes | None = None  # what the fast way took and left for the handler to send, with the end
 
     async def open(self, response: httpx.Response) -> HttpResponseBase:
         """Reads until the first content; then the client gets its 200."""
@@ -111,15 +113,15 @@ class Stream:
             if held:
                 yield held
             while not self.reading.ended:
-                chunk = await self.reading.read()
-                block, _ = self._take(chunk) if chunk else self._end()
+                await self.reading.flow(self)
+                block = await self._next()
                 if block:
                     yield block
                 elif self.reading.ended:
                     self._nothing_more([])
                 if self._unusable:
                     yield self._broken(*self._unusable)
-                if not chunk and not self.reading.ended:
+                if self._over and not self.reading.ended:
                     yield self._broken(Cause.EOF, "the body ended without it")
             self.reading.note_in_band()
         except TransportFailure as error:
@@ -135,6 +137,37 @@ class Stream:
                 self.reading.body.discard(DISCARD_GRACE)
             else:
                 await self.reading.close()
+
+    def ready(self) -> bool:
+        """Whether the client can be sent something at once, without waiting (see relay.transport.body.Sink)."""
+        client = self.exchange.client
+        return client is not None and client.takes()
+
+    def take(self, data: bytes) -> bool:
+        """Passes on what just came; whatever ends the stream is left for `_next`."""
+        exchange = self.exchange
+        now = exchange.upstream_sent(len(data))
+        mark = self.passage.repeated(data) if not self.passage.scanner.pending else None
+        if mark is not None:
+            self._repeated(mark, len(data), now)
+            block = data
+        else:
+            block, _ = self._take(data)
+            if self.reading.ended or self._unusable:
+                self._last = block
+                return False
+        exchange.await_more(now)
+        if block and exchange.client is not None:
+            exchange.client.pass_on(block, now)
+        return True
+
+    async def _next(self) -> bytes:
+        """What comes next, as the client is to have it; empty when it gets nothing for it."""
+        if self._last is not None:
+            block, self._last = self._last, None
+            return block
+        chunk = await self.reading.read()
+        return (self._take(chunk) if chunk else self._end())[0]
 
     def _take(self, chunk: bytes) -> tuple[bytes, bool]:
         """The bytes of the events that `chunk` completes, up to the end of the answer, and whether they hold content."""
@@ -165,6 +198,10 @@ class Stream:
     def _learn(self, frame: Frame, now: float) -> tuple[bytes, Kind]:
         """What one event means for the exchange (a ping means nothing), and what the client gets for it."""
         exchange, passage = self.exchange, self.passage
+        repeated = passage.repeated(frame.raw)
+        if repeated is not None:
+            self._repeated(repeated, len(frame.raw), now)
+            return frame.raw, repeated.kind
         mark = passage.reader.read(frame)
         try:
             raw = passage.take(frame, mark)
@@ -190,9 +227,17 @@ class Stream:
             self.reading.learn_finish()
         return raw, mark.kind
 
+    def _repeated(self, mark: Mark, size: int, now: float) -> None:
+        """One more event of content, of which nothing has to be learnt but that it came."""
+        exchange = self.exchange
+        exchange.event(mark.name, size, now)
+        exchange.block_event = mark.name
+        exchange.last_content = now
+
     def _end(self) -> tuple[bytes, bool]:
         """A clean end of the body: a last event without its blank line still counts; finish evidence is enough."""
         exchange = self.exchange
+        self._over = True
         block = b""
         frame = self.passage.scanner.close()
         if frame is not None and not self.reading.ended:
@@ -222,7 +267,7 @@ class Stream:
 
     def _after_stop(self, cause: Cause, detail: str, at: float) -> list[bytes]:
         """We stopped it. What had already come is the client's, and may even hold the end."""
-        blocks = []
+        blocks = [self._last] if self._last else []
         rest = self.reading.read_nowait()
         if rest:
             block, _ = self._take(rest)

@@ -98,10 +98,23 @@ class Delivery:
                 connection.uncork()
             self.busy = False
         if data and exchange.client_close is None:
-            exchange.sent(len(data))
+            exchange.sent(len(data), exchange.loop.time())
             if exchange.captured is not None:
                 exchange.captured.sent(data)
         exchange.writing_since = None
+
+    def takes(self) -> bool:
+        """Whether `pass_on` may be called: the client has its head, is there, and takes what is written."""
+        return not self.busy and self.connection is not None and self.connection.writable()
+
+    def pass_on(self, block: bytes, now: float) -> None:
+        """Writes a block of the body at once; only after `takes` said that this can be done."""
+        exchange, connection = self.exchange, self.connection
+        assert exchange is not None and connection is not None
+        connection.write_chunk(block)
+        exchange.sent(len(block), now)
+        if exchange.captured is not None:
+            exchange.captured.sent(block)
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]], first: bytes, more: bool) -> None:
         """The head and the first block, in one segment where the connection is ours."""

@@ -99,13 +99,17 @@ class ClientConnection:
 
         False when there is anything that only `send` can do: wait, frame otherwise, or know that the client has gone.
         """
-        cycle = self.cycle
-        if cycle is None or self.blocked_since is not None or self._cork is not None:
-            return False
-        if cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
+        if not self.writable():
             return False
         self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return True
+
+    def writable(self) -> bool:
+        """Whether a chunk can be written now: the head is out, the client is there, and nothing waits to be written."""
+        cycle = self.cycle
+        if cycle is None or self.blocked_since is not None or self._cork is not None:
+            return False
+        return not (cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding)
 
     def blocked_for(self, now: float) -> float:
         """Seconds for which writing has been blocked."""

@@ -5,10 +5,19 @@ table from exceptions to causes, `facts` what it tells, `socket` a turn over a W
 anything of aiohttp.
 """
 
-from relay.transport.body import UpstreamBody
+from relay.transport.body import Sink, UpstreamBody
 from relay.transport.facts import ConnectionFacts, TransportFailure
 from relay.transport.headers import headers_of, value_of
 from relay.transport.socket import open_turn
 from relay.transport.upstream import UpstreamTransport
 
-__all__ = ["ConnectionFacts", "TransportFailure", "UpstreamBody", "UpstreamTransport", "headers_of", "open_turn", "value_of"]
+__all__ = [
+    "ConnectionFacts",
+    "Sink",
+    "TransportFailure",
+    "UpstreamBody",
+    "UpstreamTransport",
+    "headers_of",
+    "open_turn",
+    "value_of",
+]

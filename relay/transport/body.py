@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 import httpx
 from aiohttp.connector import Connection
 from aiohttp.streams import StreamReader
 
 from relay.transport.protocol import UpstreamProtocol
+
+
+class Sink(Protocol):
+    """Who takes a body's pieces as they come."""
+
+    def ready(self) -> bool:
+        """Whether `take` may be called now."""
+
+    def take(self, data: bytes) -> bool:
+        """Takes a piece, without waiting; False when it wants no more."""
 
 
 class UpstreamBody(httpx.AsyncByteStream):
@@ -62,6 +73,33 @@ class UpstreamBody(httpx.AsyncByteStream):
         if content._eof and not content._buffer and content._exception is None:
             self._finish()
         return data
+
+    async def flow(self, sink: Sink) -> None:
+        """Hands what comes to `sink` within the callback of the socket, so that no task wakes for it.
+
+        Returns when the sink is not ready or wants no more, and when there is nothing but an end or a failure: `read` tells.
+        """
+        content, protocol = self._content, self._protocol
+        if content is None or protocol.arrived is not None:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+
+        def arrived() -> None:
+            if waiter.done():
+                return  # what is there stays there
+            try:
+                more = sink.ready() and sink.take(content._read_nowait(-1)) if content._buffer else True
+                if not more or content._eof or content._exception is not None:
+                    waiter.set_result(None)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits, not to the socket
+                waiter.set_exception(error)
+
+        protocol.arrived = arrived
+        try:
+            arrived()
+            await waiter
+        finally:
+            protocol.arrived = None
 
     def read_nowait(self) -> bytes:
         """What is there without waiting; `b""` when that is nothing yet, or the end (`at_eof`). Raises as `read`."""

@@ -12,6 +12,7 @@ Each use of an aiohttp internal here is pinned in tests/relay/transport/test_int
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp.client_proto import ResponseHandler
@@ -43,6 +44,7 @@ class UpstreamProtocol(ResponseHandler):
         self._held = False  # reading was paused in this exchange, so the parser may hold bytes of its own
         self._seen = b""  # the last bytes of a head that has not ended
         self._unsent = NOTHING
+        self.arrived: Callable[[], None] | None = None  # called when something of the body, its end or its failure is there
 
     # -- the exchange
 
@@ -112,6 +114,8 @@ class UpstreamProtocol(ResponseHandler):
             if not data or self._parser is None:
                 return
         self._parse(data)
+        if self.arrived is not None:
+            self.arrived()
 
     def _head_end(self, data: bytes) -> int:
         """Where the next bytes after a head begin in `data`, which may be its end; 0 when no head ends in it."""
@@ -160,6 +164,8 @@ class UpstreamProtocol(ResponseHandler):
             self._lose(exc)
         self._parser = None  # the end has been told; aiohttp would tell it again, in its own words
         super().connection_lost(exc)
+        if self.arrived is not None:
+            self.arrived()
 
     def _open(self) -> bool:
         payload = self._payload

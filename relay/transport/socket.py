@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from relay.ending import Cause
+from relay.transport.body import Sink
 from relay.transport.connector import trusting
 from relay.transport.facts import ConnectionFacts, TransportFailure
 
@@ -155,6 +156,9 @@ class SocketBody(httpx.AsyncByteStream):
             text = orjson.dumps(event) if event is not None else b" ".join(text.splitlines())
         head = f"event: {kind}\n".encode() if isinstance(kind, str) and kind.isprintable() else b""
         return head + b"data: " + text + b"\n\n"
+
+    async def flow(self, sink: Sink) -> None:
+        """Each message wakes its reader."""
 
     def _closed(self, closed: ConnectionClosed) -> TransportFailure:
         self.at_eof = True

@@ -100,6 +100,16 @@ class Reader:
         return Mark(Kind.OPENING if name == "content_block_start" else Kind.CONTENT, name)
 
 
+def spoken(body: dict[str, Any]) -> tuple[str, str] | None:
+    """The one text of an event in which nothing else could mean anything new, and the name of its member."""
+    delta = body.get("delta")
+    if body.get("type") != "content_block_delta" or not isinstance(delta, dict):
+        return None
+    name = {"text_delta": "text", "thinking_delta": "thinking"}.get(str(delta.get("type")))
+    value = delta.get(name) if name else None
+    return (name, value) if name and isinstance(value, str) and value else None
+
+
 def learn_usage(usage: Any, answer: Answer) -> None:
     """Usage comes twice: the input with the start, cumulative output later; what is not said again stays."""
     if not isinstance(usage, dict):

@@ -131,6 +131,19 @@ class Reader:
         return DELTA if any(delta[name] not in (None, "") for name in held) else mark
 
 
+def spoken(body: dict[str, Any]) -> tuple[str, str] | None:
+    """The one text of a chunk in which nothing else could mean anything new, and the name of its member."""
+    choices = body.get("choices")
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    delta = choice.get("delta") if isinstance(choice, dict) and not choice.get("finish_reason") else None
+    if not isinstance(delta, dict):
+        return None
+    said = [(name, value) for name, value in delta.items() if value not in (None, "") and name != "role"]
+    if len(said) != 1 or said[0][0] not in ("content", "reasoning_content", "reasoning") or not isinstance(said[0][1], str):
+        return None
+    return said[0]
+
+
 def usage_of(usage: dict[str, Any]) -> Usage:
     """Chat's words for tokens."""
     return Usage(

@@ -38,6 +38,10 @@ OPENINGS = frozenset(
         "response.reasoning_summary_part.added",
     }
 )
+SPOKEN = frozenset(
+    {"response.output_text.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta"}
+    | {"response.refusal.delta", "response.function_call_arguments.delta"}
+)
 PING, MALFORMED = Mark(Kind.PING, "comment"), Mark(Kind.MALFORMED, "malformed")
 
 
@@ -91,6 +95,14 @@ class Reader:
             answer.had_reasoning = True
             return Mark(Kind.REASONING, name)
         return Mark(Kind.CONTENT, name)
+
+
+def spoken(body: dict[str, Any]) -> tuple[str, str] | None:
+    """The one text of an event in which nothing else could mean anything new, and the name of its member."""
+    value = body.get("delta")
+    if body.get("type") not in SPOKEN or "response" in body or not isinstance(value, str) or not value:
+        return None
+    return "delta", value
 
 
 def learn(response: dict[str, Any], answer: Answer) -> None:

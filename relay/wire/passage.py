@@ -11,8 +11,10 @@ from typing import Any
 
 from relay.wire.events import Answer, ClientError, Kind, Mark, Usage, count, decoded, failure_of
 from relay.wire.registry import Dialect, Reader, Scanner
+from relay.wire.repeating import TRIES, Shape, learnt
 from relay.wire.sse import Frame, SSEScanner
 
+SPOKEN = frozenset({Kind.CONTENT, Kind.REASONING})
 ERROR_KEYS = frozenset({"error", "type", "request_id"})  # an answer with nothing else is an error, whatever its status
 
 
@@ -26,6 +28,8 @@ class Passage:
         self.reader: Reader = dialect.reader()
         self.scanner: Scanner = dialect.scanner()
         self._withholds_usage = withholds_usage
+        self._shape: Shape | None = None
+        self._tries = TRIES if dialect.spoken is not None else 0
 
     @property
     def expects_marker(self) -> bool:
@@ -37,11 +41,32 @@ class Passage:
         """What was learnt of the upstream's answer."""
         return self.reader.answer
 
+    def repeated(self, raw: bytes) -> Mark | None:
+        """What these bytes mean when they are one whole event that differs from an earlier one only in its text; else None."""
+        shape = self._shape
+        if shape is None or not shape.fits(raw):
+            return None
+        answer = self.reader.answer
+        answer.event_count += 1
+        if shape.number > answer.sequence_number:
+            answer.sequence_number = shape.number
+        return shape.mark
+
     def take(self, frame: Frame, mark: Mark) -> bytes:
         """What the client is sent for this event."""
         if mark.kind is Kind.ERROR:
             return frame.raw + self.dialect.after_error  # nothing of the upstream's follows
+        if self._tries and mark.kind in SPOKEN:
+            self._learn(frame, mark)
         return b"" if self._withholds_usage and mark.kind is Kind.USAGE else frame.raw
+
+    def _learn(self, frame: Frame, mark: Mark) -> None:
+        """What comes next is likely to differ from this event only in its text."""
+        body, spoken = self.reader.body, self.dialect.spoken
+        said = spoken(body) if spoken is not None and body is not None else None
+        if said is not None:
+            self._tries -= 1
+            self._shape = learnt(frame.raw, *said, mark) or self._shape
 
     def name_sent(self, sent: bytes, mark: Mark) -> str:
         """What evidence calls the last event in what the client is sent."""
@@ -101,6 +126,7 @@ class Opaque(Passage):
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
+        self._tries = 0
         self.reader = OpaqueReader()
         self.scanner = SSEScanner()
 

@@ -64,6 +64,7 @@ class Dialect:
     end_name: str
     scanner: Callable[[], Scanner] = SSEScanner
     stream_type: str = SSE_TYPE
+    spoken: Callable[[dict[str, Any]], tuple[str, str] | None] | None = None  # the text of an event that says nothing else
     marked: bool = True  # whether the protocol has a marker that ends a stream, so that its lack is worth a note
     after_error: bytes = b""  # what closes a stream behind an error of the upstream's
     is_stream: Callable[[bytes], bool] = _events
@@ -83,6 +84,7 @@ def _dialect(module: ModuleType, **differs: Any) -> Dialect:
         heartbeat=module.HEARTBEAT,
         end=module.END,
         end_name=module.END_NAME,
+        spoken=getattr(module, "spoken", None),
         **differs,
     )
 

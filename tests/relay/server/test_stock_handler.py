@@ -31,6 +31,9 @@ class Standing:
 
     def heartbeat(self, frame: bytes) -> None: ...
     def abort(self) -> None: ...
+    def takes(self) -> bool:
+        return False
+
     def blocked_for(self, now: float) -> float:
         return 0.0
 

@@ -28,6 +28,30 @@ async def read_out(response: httpx.Response) -> tuple[bytes, TransportFailure | 
     return received, None
 
 
+class Taking:
+    """A sink that is always ready, until it has had enough."""
+
+    def __init__(self, enough: int = 1 << 30) -> None:
+        self.taken = b""
+        self.enough = enough
+
+    def ready(self) -> bool:
+        return True
+
+    def take(self, data: bytes) -> bool:
+        self.taken += data
+        return len(self.taken) < self.enough
+
+
+async def flow_out(response: httpx.Response) -> tuple[bytes, TransportFailure | None]:
+    """As `read_out`, but by the sink: `read` is left with the end alone."""
+    sink = Taking()
+    await response.stream.flow(sink)  # type: ignore[union-attr]
+    rest, failure = await read_out(response)
+    assert not rest
+    return sink.taken, failure
+
+
 def body_that(data: bytes, end: Callable[[Line], None] | None = Line.close) -> Callable[[Line], Awaitable[None]]:
     async def script(line: Line) -> None:
         await line.request()
@@ -55,14 +79,15 @@ BODIES = [
 ]
 
 
+@pytest.mark.parametrize("taking", [read_out, flow_out])
 @pytest.mark.parametrize("late", [False, True], ids=["reader waits", "reader late"])
 @pytest.mark.parametrize(("script", "received", "cause"), BODIES)
-async def test_what_arrived_is_read_before_the_one_cause_of_the_end(transport, script, received, cause, late):
+async def test_what_arrived_is_read_before_the_one_cause_of_the_end(transport, script, received, cause, late, taking):
     async with upstream(script) as peer:
         response = await call(transport, peer.url)
         if late:
             await asyncio.sleep(0.1)
-        data, failure = await read_out(response)
+        data, failure = await taking(response)
         assert data == received
         assert (failure and failure.cause) is cause
         if failure is not None:
@@ -73,6 +98,50 @@ async def test_what_arrived_is_read_before_the_one_cause_of_the_end(transport, s
                 response.stream.read_nowait()
         await peer.all_closed()
     assert not transport._connector._acquired
+
+
+async def test_a_sink_that_has_had_enough_leaves_the_rest_to_be_read(transport):
+    async def script(line: Line) -> None:
+        await line.request()
+        for piece in (CHUNKED + chunk(b"abc"), chunk(b"def"), chunk(b"ghi") + b"0\r\n\r\n"):
+            await line.write(piece)
+            await asyncio.sleep(0.02)
+
+    async with upstream(script) as peer:
+        response = await call(transport, peer.url)
+        sink = Taking(enough=4)
+        await response.stream.flow(sink)
+        assert sink.taken == b"abcdef"
+        assert await read_out(response) == (b"ghi", None)
+
+
+async def test_cancelling_a_flow_loses_nothing(transport):
+    async def script(line: Line) -> None:
+        await line.request()
+        await line.write(CHUNKED + chunk(b"abc"))
+        await asyncio.sleep(0.1)
+        await line.write(chunk(b"def") + b"0\r\n\r\n")
+
+    async with upstream(script) as peer:
+        response = await call(transport, peer.url)
+        sink = Taking()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(response.stream.flow(sink), 0.05)
+        await asyncio.sleep(0.1)
+        assert sink.taken == b"abc"
+        assert await read_out(response) == (b"def", None)
+
+
+async def test_what_a_sink_raises_reaches_who_waits_and_not_the_socket(transport):
+    class Broken(Taking):
+        def take(self, data: bytes) -> bool:
+            raise ZeroDivisionError
+
+    async with upstream(body_that(CHUNKED + chunk(b"abc") + b"0\r\n\r\n")) as peer:
+        response = await call(transport, peer.url)
+        with pytest.raises(ZeroDivisionError):
+            await response.stream.flow(Broken())
+        assert await read_out(response) == (b"", None)
 
 
 async def test_a_bad_chunk_size_while_the_reader_waits_reaches_it(transport):
