@@ -83,16 +83,23 @@ class UpstreamBody(httpx.AsyncByteStream):
         if content is None or protocol.arrived is not None:
             return
         waiter: asyncio.Future[None] = self._loop.create_future()
+        taking = False
 
         def arrived() -> None:
-            if waiter.done():
-                return  # what is there stays there
+            nonlocal taking
+            if taking or waiter.done():  # reading may resume the parser, which calls again in the midst of it
+                return
+            taking = True
             try:
-                more = sink.ready() and sink.take(content._read_nowait(-1)) if content._buffer else True
+                more = True
+                while more and content._buffer:
+                    more = sink.ready() and sink.take(content._read_nowait(-1))
                 if not more or content._eof or content._exception is not None:
                     waiter.set_result(None)
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits, not to the socket
                 waiter.set_exception(error)
+            finally:
+                taking = False
 
         protocol.arrived = arrived
         try:
