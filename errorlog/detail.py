@@ -19,7 +19,7 @@ from proxy_project.charts import days, fault_class, meter
 from proxy_project.drawing import timeline
 from proxy_project.figures import ago, day_and_time, lasted, number, size
 from proxy_project.phases import attempts, ended_at, mapping
-from proxy_project.telling import told
+from proxy_project.verdict import verdict
 
 TOPS_SHOWN = 5
 DRAWN = ("timeline", "attempts", "last_events")  # of the context: what the page shows better than as a row
@@ -47,17 +47,24 @@ def page_of(group: ErrorGroup, event: ErrorEvent | None, reader: str) -> dict[st
 def _of_event(group: ErrorGroup, event: ErrorEvent) -> dict[str, Any]:
     context = mapping(event.context)
     outcome, cause = str(context.get("outcome") or context.get("kind") or ""), str(context.get("cause") or "")
-    sentence = told(context, outcome=outcome, cause=cause, client_key=str(context.get("client_key") or ""), message=event.message)
     older, newer = neighbours(event)
     fault = fault_class(event.fault)
+    said = verdict(
+        context,
+        outcome=outcome or event.name,
+        cause=cause,
+        fault=fault,
+        fault_reason=str(context.get("fault_reason") or ""),
+        client=str(context.get("client_key") or ""),
+        error=event.message,
+    )
     return {
         "older": older,
         "newer": newer,
         "when": day_and_time(event.time, timezone.now()),
         "instance": mapping(context.get("relay")).get("instance", ""),
-        "told": sentence,
+        "verdict": said,
         "fault": fault,
-        "reason": str(context.get("fault_reason") or ""),
         "drawing": timeline(
             context, outcome=outcome, cause=cause, fault=fault, ident="ep-tl", subject=event.request_id or event.name
         ),

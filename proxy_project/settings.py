@@ -155,7 +155,7 @@ ERRORLOG = {
     "ENABLED": env.flag("ERRORLOG_ENABLED", True),
     "WRITER": "relay.recorder.record_error_event",  # callable(event: dict) -> None: writes through the journal
     "EVENTS_PER_GROUP": 1000,
-    "BADGE_COUNTS_CLIENT_FAULT": False,
+    "BADGE_COUNTS_CLIENT_FAULT": env.flag("BADGE_COUNTS_CLIENT_FAULT"),
     "OWN_MODULES": ["relay", "errorlog", "auditlog", "proxy_project"],
     "PANELS": "relay.panels",
 }

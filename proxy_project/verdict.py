@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from proxy_project.figures import lasted, number
+from proxy_project.figures import lasted, number, size
 from proxy_project.phases import ended_at, mapping, offsets, parts_of
 
 NOTHING = SafeString("")
@@ -84,7 +84,7 @@ SAYS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`sentence` says what happened; `fault` whose it was, empty for normal endings; `remark` why, with figures."""
+    """`sentence` says what happened; `fault` whose it was, empty for normal endings; `remark` why, and what the client has."""
 
     sentence: SafeString
     fault: str
@@ -101,7 +101,10 @@ def verdict(
     client: str | None = None,
     error: str | None = None,
 ) -> Verdict:
-    """The verdict on one request; `outcome` is None while it is open, `client` the label of its key."""
+    """The verdict on one request; `outcome` is None while it is open, `client` the label of its key.
+
+    Also on what is no request, such as an exception: then `error` is the sentence.
+    """
     if not outcome:
         return Verdict(_open(evidence), "", "")
     if outcome == "completed":
@@ -113,12 +116,13 @@ def verdict(
         sentence = format_html("{}", _closed(error or outcome.replace("-", " ")))
     else:
         sentence = _capital(format_html(says, **_phrases(evidence, client, outcome)))
-    return Verdict(sentence, fault or "", _closed(_capital(fault_reason)) if fault_reason else "")
+    reason = _closed(_capital(fault_reason)) if fault_reason else ""
+    return Verdict(sentence, fault or "", " ".join(filter(None, (reason, _delivered(evidence)))))
 
 
 def _phrases(evidence: Mapping[str, Any], client: str | None, outcome: str) -> dict[str, SafeString]:
     silence = next((part.lasted for part in parts_of(evidence) if part.kind == "silence"), 0.0)
-    silent = format_html(", when it had been silent for <b>{}</b>", lasted(silence)) if silence >= 1000 else NOTHING
+    silent = format_html(", when it had been silent for {}", _figure(silence)) if silence >= 1000 else NOTHING
     after = _after(evidence)
     status = number(evidence.get("upstream_status"))
     credential = mapping(evidence.get("credential")).get("label")
@@ -134,14 +138,19 @@ def _phrases(evidence: Mapping[str, Any], client: str | None, outcome: str) -> d
         "status": format_html(" ({})", f"{status:.0f}") if status is not None else NOTHING,
         "code": _code(evidence),
         "credential": format_html(" <b>{}</b>", credential) if credential else NOTHING,
-        "took": format_html(": <b>{}</b>", lasted(ended)) if ended else NOTHING,
-        "waited": format_html(" in <b>{}</b>", lasted(ended - sent)) if ended > sent else NOTHING,
+        "took": format_html(": {}", _figure(ended)) if ended else NOTHING,
+        "waited": format_html(" in {}", _figure(ended - sent)) if ended > sent else NOTHING,
     }
+
+
+def _figure(ms: float) -> SafeString:
+    """A duration that no line ends in the middle of."""
+    return format_html("<b>{}</b>", lasted(ms).replace(" ", "\u00a0"))
 
 
 def _left(after: SafeString, silence: float, upstream: SafeString, outcome: str) -> SafeString:
     if silence >= 1000 and outcome == "client-abort":
-        return format_html(" after <b>{}</b> in which {} sent nothing", lasted(silence), upstream)
+        return format_html(" after {} in which {} sent nothing", _figure(silence), upstream)
     return after
 
 
@@ -176,14 +185,33 @@ def _completed(evidence: Mapping[str, Any]) -> SafeString:
     if not ended:
         return SafeString("Completed.")
     if first is None:
-        return format_html("Completed in <b>{}</b>.", lasted(ended))
-    return format_html("Completed in <b>{}</b>; the first event came after <b>{}</b>.", lasted(ended), lasted(first))
+        return format_html("Completed in {}.", _figure(ended))
+    return format_html("Completed in {}; the first event came after {}.", _figure(ended), _figure(first))
 
 
 def _incomplete(evidence: Mapping[str, Any]) -> SafeString:
     upstream, why = _named("the upstream", evidence.get("provider")), evidence.get("finish_reason")
     said = format_html("{} ended its answer properly, but early", upstream)
     return _capital(format_html("{}: <code>{}</code>.", said, why) if why else format_html("{}.", said))
+
+
+def _delivered(evidence: Mapping[str, Any]) -> str:
+    """What the client has of an answer that did not end well, and what it was told in its own protocol."""
+    chunks, amount = number(evidence.get("written_chunks")), number(evidence.get("written_bytes"))
+    status = number(evidence.get("client_status"))
+    if status is not None and status >= 400:
+        return f"The client was answered with {status:.0f}."
+    if chunks == 0:
+        return "The client has nothing of the answer."
+    if not chunks:
+        return ""
+    beats = number(mapping(evidence.get("heartbeats")).get("count")) or 0
+    besides = [f"{beats:.0f} heartbeat{'' if beats == 1 else 's'}"] if beats else []
+    if evidence.get("last_sent_event") == "error":
+        besides.append("an error event in its own protocol")
+    has = f"The client has {chunks:,.0f} chunk{'' if chunks == 1 else 's'}, {size(amount)}"
+    said = f"{has}{', then ' + ' and '.join(besides) if besides else ''}."
+    return f"{said} No terminal event was sent." if evidence.get("sent_terminal") is False else said
 
 
 def _capital(text: Any) -> Any:

@@ -40,7 +40,7 @@ def test_a_client_that_left_a_silent_upstream() -> None:
         client="k",
     )
     assert found.sentence == (
-        "The client <b>k</b> left by choice (FIN) after <b>41.2 s</b> in which the upstream <b>vllm-berlin</b> sent nothing."
+        "The client <b>k</b> left by choice (FIN) after <b>41.2\u00a0s</b> in which the upstream <b>vllm-berlin</b> sent nothing."
     )
     assert (found.fault, found.remark) == ("upstream", "Client left after 41.2 s of silence.")
 
@@ -49,7 +49,7 @@ def test_a_premature_close() -> None:
     found = verdict(SILENT, outcome="upstream-premature", cause="eof", fault="upstream")
     assert found.sentence == (
         "The upstream <b>vllm-berlin</b> closed the connection cleanly after <b>53 events</b>, without a terminal event, "
-        "when it had been silent for <b>41.2 s</b>."
+        "when it had been silent for <b>41.2\u00a0s</b>."
     )
 
 
@@ -62,7 +62,7 @@ def test_a_premature_close() -> None:
         (
             "completed",
             {"timeline": {"first_event": 412, "ended": 3190}},
-            "Completed in <b>3.19 s</b>; the first event came after <b>412 ms</b>.",
+            "Completed in <b>3.19\u00a0s</b>; the first event came after <b>412\u00a0ms</b>.",
         ),
         (
             "incomplete",
@@ -74,6 +74,37 @@ def test_a_premature_close() -> None:
 def test_normal_endings_have_nobodys_fault(outcome: str | None, evidence: dict[str, Any], says: str) -> None:
     found = verdict(evidence, outcome=outcome)
     assert (found.sentence, found.fault) == (says, "")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "has"),
+    [
+        ({"written_chunks": 340, "written_bytes": 98_412}, "The client has 340 chunks, 98.4 KB."),
+        (
+            {
+                "written_chunks": 1,
+                "written_bytes": 12,
+                "heartbeats": {"count": 1},
+                "last_sent_event": "error",
+                "sent_terminal": False,
+            },
+            "The client has 1 chunk, 12 B, then 1 heartbeat and an error event in its own protocol. No terminal event was sent.",
+        ),
+        ({"written_chunks": 1, "written_bytes": 70, "client_status": 502}, "The client was answered with 502."),
+        ({"written_chunks": 0}, "The client has nothing of the answer."),
+        ({"written_chunks": "many", "heartbeats": 7}, ""),
+    ],
+)
+def test_what_the_client_has_of_a_broken_answer_is_told(evidence: dict[str, Any], has: str) -> None:
+    assert verdict(evidence, outcome="upstream-error", cause="reset", fault="upstream").remark == has
+    why = verdict(evidence, outcome="upstream-error", cause="reset", fault="upstream", fault_reason="it ended")
+    assert why.remark == f"It ended. {has}".strip()
+    assert verdict(evidence, outcome="completed").remark == ""
+
+
+def test_what_is_no_request_is_told_in_its_own_words() -> None:
+    assert verdict({}, outcome="KeyError", error="no such part").sentence == "no such part."
+    assert verdict({}, outcome="KeyError", error="").sentence == "KeyError."
 
 
 def test_a_cause_that_nobody_knows_gives_the_error_its_word() -> None:

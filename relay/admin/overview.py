@@ -59,6 +59,14 @@ PERIODS = {
 
 
 @dataclass(slots=True)
+class Standing:
+    """Requests of an upstream that say something of it: all but those that clients ended themselves."""
+
+    judged: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
 class Traffic:
     """Endings in a period: by column, by outcome and by upstream, each by fault."""
 
@@ -69,6 +77,8 @@ class Traffic:
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     upstreams: dict[str, list[Counter[str]]] = field(default_factory=dict)  # its own fault, by column
     asked: Counter[str] = field(default_factory=Counter)  # requests by upstream
+    standing: dict[str, Standing] = field(default_factory=lambda: defaultdict(Standing))
+    lately: dict[str, Standing] = field(default_factory=lambda: defaultdict(Standing))  # in this hour and the last
 
     @property
     def abnormal(self) -> int:
@@ -78,6 +88,7 @@ class Traffic:
 def traffic(period: Period, now: datetime) -> Traffic:
     """What ended in the period."""
     start, number = period.start(now), period.hours // period.step
+    lately = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     found = Traffic(columns=[Counter() for _ in range(number)], wholes=[0] * number)
     rows = HourlyCount.objects.filter(hour__gte=start).values_list("hour", "provider", "outcome", "fault")
     for hour, provider, outcome, fault, count in rows.annotate(total=Sum("count")).order_by():
@@ -86,6 +97,10 @@ def traffic(period: Period, now: datetime) -> Traffic:
         found.wholes[place] += count
         found.outcomes[outcome][fault or Fault.UNKNOWN.value] += count
         found.asked[provider] += count
+        if fault != Fault.CLIENT or outcome not in ABNORMAL:
+            for standing in (found.standing, found.lately) if hour >= lately else (found.standing,):
+                standing[provider].judged += count
+                standing[provider].failed += count if outcome in ABNORMAL else 0
         if outcome in ABNORMAL:
             found.columns[place][fault or Fault.UNKNOWN.value] += count
             found.faults[fault or Fault.UNKNOWN.value] += count

@@ -13,14 +13,17 @@ from django.utils.safestring import SafeString
 
 from auditlog.models import AuditEntry
 from proxy_project.charts import sparkline
-from proxy_project.figures import lasted, share
-from relay.admin.overview import InFlight, Period, Traffic
-from relay.admin.upstreams import describe
+from proxy_project.figures import ago, lasted, share
+from relay.admin.overview import InFlight, Period, Standing, Traffic
+from relay.admin.upstreams import cools, describe
 from relay.models import Credential, Upstream
 
 RECENT = timedelta(hours=1)  # how long a failure is worth a word beside the credential
 SAMPLE = 200  # the newest streams of an upstream whose first event is looked at
-DEGRADED_SHARE, DEGRADED_LEAST = 0.05, 3
+# So many failures are too many: a share of many requests, or the half of however few. All of them: it is failing.
+DEGRADED_SHARE, DEGRADED_LEAST, DEGRADED_OF_FEW = 0.05, 3, 0.5
+ENOUGH_LATELY = 5  # requests in this hour and the last that say more of now than the whole period does
+LATELY = "in this hour and the last"
 
 
 @dataclass(slots=True)
@@ -41,7 +44,7 @@ class UpstreamHealth:
     id: int
     name: str
     protocol: str
-    state: str  # healthy, degraded, cooling, idle, off
+    state: str  # healthy, degraded, failing, cooling, idle, off
     note: str
     streams: int
     in_flight: int
@@ -63,7 +66,7 @@ def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: 
     columns = found.upstreams.get(row.name, [])
     broken = sum(sum(column.values()) for column in columns)
     streams = found.asked[row.name]
-    state, note = _state(row, credentials, streams, broken, period)
+    state, note = _state(row, credentials, found, period)
     return UpstreamHealth(
         id=row.pk,
         name=row.name,
@@ -79,7 +82,8 @@ def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: 
     )
 
 
-def _state(row: Upstream, credentials: list[CredentialHealth], streams: int, broken: int, period: Period) -> tuple[str, str]:
+def _state(row: Upstream, credentials: list[CredentialHealth], found: Traffic, period: Period) -> tuple[str, str]:
+    """The state, and in a few words why. What was lately says more of now than the period, once there is enough of it."""
     if not row.enabled:
         return "off", "switched off"
     usable = [credential for credential in credentials if credential.state != "off"]
@@ -88,22 +92,44 @@ def _state(row: Upstream, credentials: list[CredentialHealth], streams: int, bro
     cooling = [credential for credential in usable if credential.state == "cool"]
     if cooling and len(cooling) == len(usable):
         return "cooling", cooling[0].sign
-    if broken >= DEGRADED_LEAST and broken >= DEGRADED_SHARE * streams:
-        return "degraded", f"{share(broken, streams)} broken in {period.words}"
-    return ("healthy", "") if streams else ("idle", f"not asked in {period.words}")
+    whole, lately = found.standing[row.name], found.lately[row.name]
+    if (state := _judged(lately)) and state != "healthy":
+        return state, f"{_failures(lately)} {LATELY}"
+    state = _judged(whole)
+    if state not in ("degraded", "failing"):
+        return state or "idle", "" if state else f"not asked in {period.words}"
+    if lately.judged >= ENOUGH_LATELY:
+        return "healthy", f"again: {_failures(whole)} in {period.words}"
+    return state, f"{_failures(whole)} in {period.words}"
+
+
+def _judged(standing: Standing) -> str:
+    """How an upstream with these endings stands; "" when there are none."""
+    if not standing.judged:
+        return ""
+    if standing.failed == standing.judged:
+        return "failing"
+    share_of_all = standing.failed / standing.judged
+    many = standing.failed >= DEGRADED_LEAST and share_of_all >= DEGRADED_SHARE
+    return "degraded" if many or share_of_all >= DEGRADED_OF_FEW else "healthy"
+
+
+def _failures(standing: Standing) -> str:
+    if standing.failed == standing.judged:
+        return f"all {standing.judged:,} failed" if standing.judged > 1 else "the only request failed"
+    return f"{standing.failed:,} of {standing.judged:,} failed"
 
 
 def _credential(row: Credential, now: datetime) -> CredentialHealth:
     said = describe(row)
-    failed = f"{row.last_failure} ({row.last_failure_at:%H:%M} UTC)" if row.last_failure and row.last_failure_at else ""
     if not row.enabled:
         return CredentialHealth(row.pk, row.label, "off", "off")
     if said.startswith("cannot be read"):
         return CredentialHealth(row.pk, row.label, "off", "unreadable", said)
     if row.cooling_until and row.cooling_until > now:
-        return CredentialHealth(row.pk, row.label, "cool", f"cooling until {row.cooling_until:%H:%M:%S} UTC", failed)
+        return CredentialHealth(row.pk, row.label, "cool", cools(row, now), row.last_failure)
     if row.last_failure_at and row.last_failure_at > now - RECENT:
-        return CredentialHealth(row.pk, row.label, "failed", f"failed {row.last_failure_at:%H:%M}", failed)
+        return CredentialHealth(row.pk, row.label, "failed", f"failed {ago(row.last_failure_at, now)}", row.last_failure)
     return CredentialHealth(row.pk, row.label, "ok")
 
 

@@ -1,6 +1,7 @@
 """Upstreams and their credentials: secrets that can be set but not seen, and a button that tries one."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -160,8 +161,14 @@ def describe(credential: Credential) -> str:
     if not credential.enabled:
         return "off"
     if credential.cooling_until and credential.cooling_until > timezone.now():
-        return f"cooling until {credential.cooling_until:%H:%M:%S} UTC: tried last"
+        return f"{cools(credential, timezone.now())}: tried last"
     return "ready"
+
+
+def cools(credential: Credential, now: datetime) -> str:
+    """How long a credential that cools goes on doing so; at most a minute, so in seconds."""
+    left = (credential.cooling_until - now).total_seconds() if credential.cooling_until else 0
+    return f"cooling, again in {max(round(left), 1)} s"
 
 
 def marked(state: str) -> SafeString:

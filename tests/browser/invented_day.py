@@ -65,13 +65,14 @@ def main() -> None:
     from auditlog.ingest import store_entries
     from auditlog.models import AuditEntry
     from auditlog.models import HourlyCount as AuditHours
+    from errorlog.clearing import clear
     from errorlog.ingest import store_events
     from errorlog.models import ErrorGroup
 
     templates = read_templates()
     AuditEntry.objects.all().delete()
     AuditHours.objects.all().delete()
-    ErrorGroup.objects.all().delete()
+    clear()
     now = timezone.now()
     records = sorted((one for kind in KINDS for one in copies(kind, templates[kind.template], now)), key=lambda one: one[0])
     half = len(records) // 3

@@ -67,7 +67,8 @@ def test_the_sentence_the_fault_and_the_drawing_come_first(admin: Client, event:
     said = words(text)
     for part in (
         "1 in 24 h, 0.20 % of 500 streams to openai",
-        "The upstream openai closed the connection cleanly after 361 events, without a terminal event, when it had been silent",
+        "The upstream openai closed the connection cleanly after 361 events",
+        "without a terminal event, when it had been silent for 30.0 s",
         "Fault: upstream.",
         "The client has 340 chunks, 98.4 KB, then 1 heartbeat and an error event in its own protocol.",
         "EOF 44.0 s",

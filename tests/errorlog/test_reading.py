@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +79,20 @@ def test_what_clients_did_counts_into_the_list_and_not_into_the_badge(event: Bui
     assert (reading.total(), reading.unread_total(ME), reading.badge_number(ME)) == (3, 3, 1)
     settings.ERRORLOG = {**settings.ERRORLOG, "BADGE_COUNTS_CLIENT_FAULT": True}
     assert reading.badge_number(ME) == 3
+
+
+@pytest.mark.parametrize(("said", "counts"), [("", "False"), ("on", "True"), ("off", "False")])
+def test_whether_the_badge_counts_them_is_said_in_the_environment(tmp_path: Path, said: str, counts: str) -> None:
+    asked = "import django; django.setup(); from errorlog import options; print(options.badge_counts_client_fault())"
+    environment = {
+        **os.environ,
+        "DATA_DIR": str(tmp_path),
+        "DATABASE_URL": "",
+        "DJANGO_SETTINGS_MODULE": "proxy_project.settings",
+        "BADGE_COUNTS_CLIENT_FAULT": said,
+    }
+    done = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == counts
 
 
 def test_a_badge_is_right_when_the_cursor_lies_between_faults(event: Build) -> None:

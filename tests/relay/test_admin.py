@@ -135,7 +135,7 @@ def test_the_lists_say_how_things_stand(admin_client: Client) -> None:
     text = page(admin_client, "route_changelist")
     assert "openai → spare (off)" in text and "none: clients get 503" in text
     text = page(admin_client, "credential_changelist")
-    assert "cooling until" in text and "401: no" in text
+    assert "cooling, again in " in text and " s: tried last" in text and "401: no" in text
     Credential.objects.update(sealed_secret="damaged")
     assert "SECRET_KEY changed?" in page(admin_client, "credential_changelist")
 

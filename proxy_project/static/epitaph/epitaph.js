@@ -61,9 +61,13 @@
     if (event.target.matches("#action-toggle, .action-select")) count();
   });
 
-  /* On a phone the tabs are wider than the screen: the one that is open is brought into sight. */
+  /* On a phone the tabs are wider than the screen: the one that is open is brought into sight, no further than it must be,
+     since the number of unread errors stands among the first. */
   const here = $("#ep-nav [aria-current]");
-  if (here) here.closest("ul").scrollLeft = here.offsetLeft - here.closest("ul").offsetLeft - 40;
+  if (here) {
+    const tabs = here.closest("ul");
+    tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft + here.offsetWidth - tabs.clientWidth;
+  }
 
   /* Django's script remembers whether the sidebar is folded; early.js tells the stylesheet before the first paint. */
   $("#toggle-nav-sidebar")?.addEventListener("click", () => {

@@ -122,6 +122,36 @@ def test_an_upstream_is_degraded_when_its_own_fault_breaks_streams() -> None:
     assert states() == {"bad": "degraded", "good": "healthy", "unused": "idle"}
 
 
+@pytest.mark.parametrize(
+    ("endings", "state", "note"),
+    [
+        ([(0, "upstream-error", 1, "upstream")], "failing", "the only request failed in this hour and the last"),
+        ([(1, "upstream-error", 2, "operator")], "failing", "all 2 failed in this hour and the last"),
+        ([(9, "upstream-premature", 2, "")], "failing", "all 2 failed in the last 24 hours"),
+        ([(0, "upstream-error", 1, "upstream"), (0, "completed", 1, "")], "degraded", "1 of 2 failed in this hour and the last"),
+        ([(0, "upstream-error", 1, "upstream"), (0, "completed", 2, "")], "healthy", ""),
+        ([(0, "client-abort", 3, "client")], "idle", "not asked in the last 24 hours"),
+        ([(0, "completed", 1, ""), (0, "client-abort", 3, "client")], "healthy", ""),
+        # a day of thousands does not hide an hour in which nothing works, nor is an outage that is over still there
+        ([(9, "completed", 5000, ""), (0, "upstream-error", 3, "upstream")], "failing", "all 3 failed in this hour and the last"),
+        (
+            [(9, "upstream-error", 50, "upstream"), (0, "completed", 5, "")],
+            "healthy",
+            "again: 50 of 55 failed in the last 24 hours",
+        ),
+        ([(9, "upstream-error", 50, "upstream"), (0, "completed", 4, "")], "degraded", "50 of 54 failed in the last 24 hours"),
+    ],
+)
+def test_few_requests_and_the_last_two_hours_tell_how_an_upstream_stands(
+    endings: list[tuple[int, str, int, str]], state: str, note: str
+) -> None:
+    make_upstream(name="openai")
+    for ending in endings:
+        counted(*ending)
+    (row,) = health(DAY, overview.traffic(DAY, NOW), overview.in_flight(NOW), NOW)
+    assert (row.state, row.note) == (state, note)
+
+
 def test_an_upstream_cools_when_all_its_credentials_do_and_says_until_when_and_why() -> None:
     upstream = make_upstream(name="mirror")
     first, second = make_credential(upstream, "sk-1", label="a"), make_credential(upstream, "sk-1", label="b")
@@ -131,8 +161,8 @@ def test_an_upstream_cools_when_all_its_credentials_do_and_says_until_when_and_w
         credential.save()
     (row,) = health(DAY, overview.traffic(DAY, NOW), overview.in_flight(NOW), NOW)
     assert row.state == "cooling"
-    assert row.note.startswith("cooling until ")
-    assert {credential.why for credential in row.credentials} == {f"rate-limited: slow down ({NOW:%H:%M} UTC)"}
+    assert row.note == "cooling, again in 60 s"
+    assert {credential.why for credential in row.credentials} == {"rate-limited: slow down"}
     second.cooling_until = None
     second.save()
     assert states() == {"mirror": "idle"}
