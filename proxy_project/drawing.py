@@ -25,7 +25,9 @@ FAULTS = ("upstream", "relay", "operator", "unknown", "client")
 SLIVER = 0.25  # %; what is narrower is drawn 2.5 px wide
 HEARTBEATS_DRAWN = 40
 BAR_SHORTEST, BAR_LONGEST = 60.0, 300_000.0  # ms; a row's bar is logarithmic between them, so that rows compare
-NARROW_MARK = 24.0  # %; a label that begins further right than this would meet the end's label on a phone
+# Labels are pixels on a drawing of percentages, so whether one fits is asked for the narrowest drawing that shows it: a
+# phone's, or (class tl-minor) the narrowest that the stylesheet does not call narrow.
+LETTER, PHONE, DESK = 7.3, 320.0, 620.0  # px; a wide font's letter at 12 px, and the drawings
 
 ENDS = {
     "eof": "EOF",
@@ -122,6 +124,11 @@ def _x(at: float, ended: float) -> str:
     return _p(100 * at / ended)
 
 
+def _takes(text: str, width: float, besides: float = 0.0) -> float:
+    """The part of a drawing of that width, in percent, that a label takes with so many pixels beside it."""
+    return 100 * (len(text) * LETTER + besides) / width
+
+
 def _joined(*groups: Iterable[str]) -> SafeString:
     return format_html_join("", "{}", ((shape,) for group in groups for shape in group))
 
@@ -204,10 +211,12 @@ def _client_lane(evidence: Mapping[str, Any], ended: float, outcome: str) -> lis
     first, last = at.get("first_client_write"), at.get("last_client_write")
     status = number(evidence.get("client_status")) or 0
     told = outcome not in ("completed", "incomplete") and (evidence.get("last_sent_event") == "error" or status >= 400)
+    written: float | None = None  # until when the answer was
     if first is not None and last is not None:
         # the error event is a write too, but no part of the answer: what came from the upstream was written as it came
         until = max(first, min(last, at.get("last_upstream_byte", first))) if told else last
         if until > first or not told:
+            written = until
             x, width = _x(first, ended), _p(max(100 * (until - first) / ended, 0.3))
             shapes.append(
                 format_html(
@@ -216,28 +225,33 @@ def _client_lane(evidence: Mapping[str, Any], ended: float, outcome: str) -> lis
                     *(x, width, lasted(first), lasted(until)),
                 )
             )
-    shapes += _heartbeats(evidence, ended)
-    if told and last is not None:
-        beat = number(mapping(evidence.get("heartbeats")).get("last")) or 0.0
-        before = max(beat if beat < last else 0.0, min(at.get("last_upstream_byte", 0.0), last) if first is not None else 0.0)
-        room = last - before > 0.4 * ended  # else its words would lie on what was written before
-        shapes.append(_told(last, ended, f"answered with {status:.0f}" if status >= 400 else "error event", room))
+    told_at = last if told and last is not None else None
+    shapes += _heartbeats(evidence, ended, 0.0 if written is None else 100 * written / ended, told_at)
+    if told_at is not None:
+        beats = mapping(evidence.get("heartbeats"))
+        before = max(number(beats.get("last")) or number(beats.get("first")) or 0.0, written or 0.0)
+        shapes.append(_told(told_at, before, ended, f"answered with {status:.0f}" if status >= 400 else "error event"))
     return shapes
 
 
-def _told(at: float, ended: float, what: str, room: bool) -> SafeString:
-    """The cross where the client was told, left of the end's line; its words where there is room."""
+def _told(at: float, before: float, ended: float, what: str) -> SafeString:
+    """The cross where the client was told, left of the end's line; its words where nothing stands before them."""
     x = _x(at, ended)
-    words = format_html('<text class="tl-small" x="{}" dx="-20" y="92" text-anchor="end">{}</text>', x, what)
+    free = 100 * (at - before) / ended if before < at else 0.0
+    words: str = ""
+    if free > _takes(what, DESK, 28):
+        css = "tl-small" if free > _takes(what, PHONE, 28) else "tl-small tl-minor"
+        words = format_html('<text class="{}" x="{}" dx="-20" y="92" text-anchor="end">{}</text>', css, x, what)
     return format_html(
         '<g transform="translate(-13 0)"><svg x="{}" y="80" width="10" height="16" overflow="visible">'
         '<rect class="s-told" width="10" height="16"/><path class="s-told-x" d="M2 5l6 6M8 5l-6 6"/></svg>'
         "<title>{} written at {}</title></g>{}",
-        *(x, what, lasted(at), words if room else ""),
+        *(x, what, lasted(at), words),
     )
 
 
-def _heartbeats(evidence: Mapping[str, Any], ended: float) -> list[SafeString]:
+def _heartbeats(evidence: Mapping[str, Any], ended: float, taken: float, told_at: float | None) -> list[SafeString]:
+    """Each a tick; their name before the first, where the lane is free: `taken` is how far the answer goes, in percent."""
     beats = mapping(evidence.get("heartbeats"))
     count, first, last = (number(beats.get(name)) for name in ("count", "first", "last"))
     if not count or count < 0 or first is None or not 0 <= first <= ended:
@@ -253,10 +267,12 @@ def _heartbeats(evidence: Mapping[str, Any], ended: float) -> list[SafeString]:
         )
         for at in moments
     ]
-    if moments[0] / ended > 0.12:
-        words = "heartbeat" if count == 1 else f"{count:.0f} heartbeats"
-        x = _x(moments[0], ended)
-        shapes.append(format_html('<text class="tl-small tl-minor" x="{}" dx="-6" y="92" text-anchor="end">{}</text>', x, words))
+    words = "heartbeat" if count == 1 else f"{count:.0f} heartbeats"
+    place = 100 * first / ended
+    if place - taken > _takes(words, DESK, 14) and (told_at is None or told_at > first):
+        shapes.append(
+            format_html('<text class="tl-small tl-minor" x="{}" dx="-6" y="92" text-anchor="end">{}</text>', _p(place), words)
+        )
     return shapes
 
 
@@ -264,39 +280,52 @@ def _gap_labels(evidence: Mapping[str, Any], parts: Sequence[Part], ended: float
     """How long a silence was, inside it where there is room, with the median gap where there is much."""
     median = number(mapping(evidence.get("gaps")).get("median_ms"))
     for part in parts:
-        percent = 100 * part.lasted / ended
-        if part.kind not in ("gap", "silence") or percent < 6:
+        if part.kind not in ("gap", "silence"):
             continue
+        short = lasted(part.lasted)
+        texts = [f"{short} of silence", short]
+        if median and part.lasted / median >= GAP_TIMES:
+            texts.insert(0, f"{texts[0]}, {part.lasted / median:,.0f} times the median gap of {lasted(median)}")
+        percent = 100 * part.lasted / ended
+        wide, narrow = (next((text for text in texts if _takes(text, width, 16) < percent), None) for width in (DESK, PHONE))
         x = _x((part.start + part.end) / 2, ended)
-        text = lasted(part.lasted) + (" of silence" if percent >= 16 else "")
-        if percent >= 50 and median and part.lasted / median >= GAP_TIMES:
-            more = f"{text}, {part.lasted / median:,.0f} times the median gap of {lasted(median)}"
-            yield format_html('<text class="tl-gap tl-minor" x="{}" y="58" text-anchor="middle">{}</text>', x, more)
-            yield format_html('<text class="tl-gap tl-only-narrow" x="{}" y="58" text-anchor="middle">{}</text>', x, text)
+        if wide == narrow:
+            labels = [("tl-gap", wide)]
         else:
-            css = "tl-gap" if percent >= 40 else "tl-gap tl-minor"
-            yield format_html('<text class="{}" x="{}" y="58" text-anchor="middle">{}</text>', css, x, text)
+            labels = [("tl-gap tl-minor", wide), ("tl-gap tl-only-narrow", narrow)]
+        for css, text in labels:
+            if text:
+                yield format_html('<text class="{}" x="{}" y="58" text-anchor="middle">{}</text>', css, x, text)
 
 
 def _marks(
     evidence: Mapping[str, Any], parts: Sequence[Part], ended: float, fault: str, outcome: str, end: str
 ) -> Iterator[SafeString]:
     """First event, last event, end: the only labels, and only where they do not run into one another."""
+    end = f"{end} {lasted(ended)}"
     streamed = [part for part in parts if part.kind in ("stream", "gap")]
-    first = streamed[0].start if streamed else None
-    last = streamed[-1].end if streamed else None
-    if first is not None and first / ended < 0.7:
-        yield _mark(first, ended, f"first event {lasted(first)}", "" if 100 * first / ended < NARROW_MARK else " tl-minor")
-        if last is not None and (last - first) / ended > 0.16 and last / ended < 0.7:
-            yield _mark(last, ended, f"last event {lasted(last)}", " tl-minor tl-mid")
+    if streamed:
+        yield from _stream_marks(streamed[0].start, streamed[-1].end, ended, end)
     normal = {"completed": "completed", "incomplete": "incomplete", "rejected": "rejected"}
     line = f"k-{fault}" if fault in FAULTS else f"e-{normal.get(outcome, 'rejected')}"
     word = f"t-{fault}" if fault in FAULTS else f"o-{normal.get(outcome, 'rejected')}"
     yield format_html(
         '<line class="tl-end {}" x1="100%" x2="100%" y1="22" y2="130" transform="translate(-1.5 0)"/>'
-        '<text class="tl-endlabel {}" x="100%" y="16" text-anchor="end">{} {}</text>',
-        *(line, word, end, lasted(ended)),
+        '<text class="tl-endlabel {}" x="100%" y="16" text-anchor="end">{}</text>',
+        *(line, word, end),
     )
+
+
+def _stream_marks(first: float, last: float, ended: float, end: str) -> Iterator[SafeString]:
+    """The first event where its label does not meet the end's, the last one where it meets neither."""
+    begins, from_last = 100 * first / ended, 100 * last / ended
+    text, last_text = f"first event {lasted(first)}", f"last event {lasted(last)}"
+    if begins + _takes(text + end, DESK, 20) >= 100:
+        return
+    css = "" if begins + _takes(text + end, PHONE, 12) < 100 else " tl-minor"
+    yield _mark(first, ended, text, css)
+    if begins + _takes(text, DESK, 10) < from_last and from_last + _takes(last_text + end, DESK, 20) < 100:
+        yield _mark(last, ended, last_text, " tl-minor tl-mid")
 
 
 def _mark(at: float, ended: float, text: str, css: str) -> SafeString:
