@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -23,6 +24,7 @@ from auditlog.inflight import in_flight
 from auditlog.listing import Listing, entries_of, view_of, walk_of
 from auditlog.models import AuditEntry
 from auditlog.rows import row
+from proxy_project import reader_zone
 
 FORBIDDEN, NOT_UNDERSTOOD = 4403, 4422  # close codes that the page does not come back from
 LONGEST_BATCH = 50  # rows; what is older than that would stand on the next page
@@ -45,7 +47,8 @@ class LiveTail(AsyncJsonWebsocketConsumer):
             await self.close(FORBIDDEN)
             return
         asked = QueryDict(self.scope["query_string"]).dict()
-        self.view = view_of(asked)
+        with self._reading():
+            self.view = view_of(asked)
         if self.view.error:
             await self.close(NOT_UNDERSTOOD)
             return
@@ -115,14 +118,19 @@ class LiveTail(AsyncJsonWebsocketConsumer):
 
     def _rendered(self, entries: Iterable[AuditEntry]) -> list[dict[str, str]]:
         """Oldest first, so that the page puts one after the other on top."""
-        return [
-            {
-                "id": str(entry.pk),
-                "place": Place.of(entry).cursor(),
-                "html": render_to_string("admin/auditlog/auditentry/row.html", {"row": row(self.view, entry)}),
-            }
-            for entry in entries
-        ]
+        with self._reading():
+            return [
+                {
+                    "id": str(entry.pk),
+                    "place": Place.of(entry).cursor(),
+                    "html": render_to_string("admin/auditlog/auditentry/row.html", {"row": row(self.view, entry)}),
+                }
+                for entry in entries
+            ]
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """In the time of whoever watches, as the page itself."""
+        return reader_zone.reading(self.scope.get("cookies", {}))
 
     @database_sync_to_async
     def _figures(self) -> dict[str, str]:

@@ -136,7 +136,7 @@ class Listing:
     @property
     def span(self) -> str:
         """From when to when the page goes."""
-        newest, oldest = self.entries[0].time, self.entries[-1].time
+        newest, oldest = (timezone.localtime(self.entries[place].time) for place in (0, -1))
         return f"{newest:%H:%M:%S} to {oldest:{'%H:%M:%S' if newest.date() == oldest.date() else '%-d %b %H:%M:%S'}}"
 
     @property
@@ -217,7 +217,7 @@ def view_of(asked: Mapping[str, str]) -> Listing:
     direction = asked.get("direction", INGRESS)
     view = Listing(asked.get("q", "").strip(), direction if direction in DIRECTIONS else INGRESS)
     try:
-        view.query = parse(view.asked)
+        view.query = parse(view.asked, timezone.localtime)
     except QueryError as error:
         view.error = str(error)
     return view

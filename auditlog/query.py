@@ -130,7 +130,7 @@ _AGES = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse(text: str, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Query:
-    """What `text` asks for. `now` is asked only where an age is given.
+    """What `text` asks for. `now` is asked only where an age is given, or a time without a zone: it is in that of `now`.
 
     Raises:
         QueryError: a field that does not exist, or a value that is not of its kind.
@@ -240,7 +240,7 @@ def _flag(word: str, now: Callable[[], dt.datetime]) -> bool:
 def _moment(word: str, now: Callable[[], dt.datetime]) -> dt.datetime:
     age = _AGE.fullmatch(word)
     moment = now() - dt.timedelta(**{_AGES[age[2]]: int(age[1])}) if age else dt.datetime.fromisoformat(word)
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=now().tzinfo)
 
 
 def _state(word: str, now: Callable[[], dt.datetime]) -> str:

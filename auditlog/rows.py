@@ -5,7 +5,6 @@ What must stay true: colour says whose fault, never which outcome; a row opens a
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +48,15 @@ class Row:
     without: dict[str, str]  # by column: the address that excludes it
 
 
-def row(view: Listing, entry: AuditEntry, today: dt.date | None = None) -> Row:
+def row(view: Listing, entry: AuditEntry) -> Row:
     """The row of `entry`, with links into `view`."""
     known = [(name, value) for name in CELLS if (value := getattr(entry, name))]
     evidence = mapping(entry.evidence)
+    at = timezone.localtime(entry.time)
     return Row(
         entry,
         mark(entry),
-        "" if entry.time.date() == (today or timezone.now().date()) else f"{entry.time:%-d %b %Y}",
+        "" if at.date() == timezone.localdate() else f"{at:%-d %b %Y}",
         _remark(entry, evidence),
         lasted(entry.ttft_ms),
         lasted(entry.duration_ms),

@@ -34,7 +34,7 @@ def page_of(group: ErrorGroup, event: ErrorEvent | None, reader: str) -> dict[st
     requests = panels.ask("requests_by_upstream", DAY.since(now)) if group.upstream else None
     return {
         "figures": presenting.figures_of([group], reader, DAY, requests)[group.pk],
-        "first_on": day_and_time(group.first_seen, now),
+        "first_on": day_and_time(timezone.localtime(group.first_seen), timezone.localtime(now)),
         "last_ago": ago(group.last_seen, now),
         "signature": _signature(group),
         "comparison": compare(group),
@@ -61,7 +61,6 @@ def _of_event(group: ErrorGroup, event: ErrorEvent) -> dict[str, Any]:
     return {
         "older": older,
         "newer": newer,
-        "when": day_and_time(event.time, timezone.now()),
         "instance": mapping(context.get("relay")).get("instance", ""),
         "verdict": said,
         "fault": fault,

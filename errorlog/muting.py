@@ -13,7 +13,7 @@ PERIODS = [(3600, "an hour"), (86_400, "a day"), (7 * 86_400, "a week")]
 
 
 class MuteForm(forms.Form):
-    """Either `until`, in UTC, or `events` within `seconds`; with both, whichever comes first ends it."""
+    """Either `until`, in the reader's time, or `events` within `seconds`; with both, whichever comes first ends it."""
 
     until = forms.DateTimeField(required=False)
     events = forms.IntegerField(required=False, min_value=1, max_value=1_000_000)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet, Sum
+from django.utils import timezone
 
 from errorlog.counting import start_of_hour
 from errorlog.models import HourlyCount, KindCount
@@ -36,20 +37,21 @@ class Period:
         return start_of_hour(now) - timedelta(hours=self.hours - 1)
 
     def drawn_since(self, now: datetime) -> datetime:
-        """The start of its first bar. Days are whole days."""
+        """The start of its first bar. Days are whole days, of whoever reads."""
         if self.step == 24:
-            return start_of_hour(now).replace(hour=0) - timedelta(hours=self.drawn - 24)
+            return start_of_hour(timezone.localtime(now)).replace(hour=0) - timedelta(days=self.drawn // 24 - 1)
         return start_of_hour(now) - timedelta(hours=self.drawn - 1)
 
     def buckets_of(self, counts: QuerySet[HourlyCount] | QuerySet[KindCount], key: str, now: datetime) -> dict[Any, Buckets]:
         """Events by fault in each bar, for each value of the column `key`."""
         first = self.drawn_since(now)
         found: dict[Any, Buckets] = {}
+        step = timedelta(hours=self.step)
         # By the hour, days too: SQLite truncates dates in Python, which takes seconds for a busy month.
         rows = counts.filter(hour__gte=first).values_list(key, "hour", "fault").annotate(total=Sum("count"))
         for value, moment, fault, total in rows.order_by():
             bars = found.setdefault(value, [Counter() for _ in range(self.drawn // self.step)])
-            place = int((moment - first) / timedelta(hours=self.step))
+            place = (timezone.localtime(moment).date() - first.date()).days if self.step == 24 else int((moment - first) / step)
             bars[min(place, len(bars) - 1)][fault] += total
         return found
 

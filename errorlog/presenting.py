@@ -72,7 +72,7 @@ def figures_of(
             cause=cause_of(group),
             extra=_extra(group),
             seen=ago(group.last_seen, now),
-            since=day_and_time(group.first_seen, now),
+            since=day_and_time(timezone.localtime(group.first_seen), timezone.localtime(now)),
         )
         figures.trend = sparkline(drawn, f"{total(drawn):,} in {_words(period)}, by bars of {period.step} h")
         if models := tops[group.pk]["model"]:

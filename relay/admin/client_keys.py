@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from proxy_project.reader_zone import zone_name
 from relay.admin.naming import NamedSplitDateTime
 from relay.models import ClientKey
 
@@ -35,7 +36,7 @@ class RotationForm(forms.Form):
         label="or until",
         required=False,
         widget=NamedSplitDateTime(),
-        help_text="UTC. When given, it decides.",
+        help_text="When given, it decides.",
     )
 
     def clean_until(self) -> datetime | None:
@@ -77,7 +78,8 @@ class ClientKeyAdmin(admin.ModelAdmin):
         if key.expires_at and key.expires_at <= now:
             return "expired"
         if key.previous_expires_at and key.previous_expires_at > now:
-            return f"ready; the earlier key {key.previous_hint} until {key.previous_expires_at:%Y-%m-%d %H:%M} UTC"
+            until = timezone.localtime(key.previous_expires_at)
+            return f"ready; the earlier key {key.previous_hint} until {until:%-d %b %Y, %H:%M} {zone_name()}"
         return "ready"
 
     def save_model(self, request: HttpRequest, obj: ClientKey, form: Any, change: bool) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Min, Sum
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from auditlog import inflight
@@ -204,8 +205,10 @@ def _placed(parts: Counts | dict[str, float]) -> list[tuple[str, float, float]]:
 def rates_chart(period: Period, found: Traffic, now: datetime) -> SafeString:
     """The share of abnormal endings over time."""
     start = period.start(now)
-    pattern = "%H:00" if period.step == 1 else ("%d %b %H:00" if period.step < 24 else "%d %b")
-    names = [(start + timedelta(hours=period.step * place)).strftime(pattern) for place in range(len(found.columns))]
+    pattern = "%H:%M" if period.step == 1 else ("%d %b %H:%M" if period.step < 24 else "%d %b")
+    names = [
+        timezone.localtime(start + timedelta(hours=period.step * place)).strftime(pattern) for place in range(len(found.columns))
+    ]
     columns = list(zip(names, found.columns, found.wholes, strict=True))
     return shares(columns, period.ticks, f"Share of abnormal endings by whose fault it was, over {period.words}")
 

@@ -43,7 +43,7 @@ def page(client: Client, address: str = LIST, **query: str) -> str:
 
 def shown(html: str) -> list[str]:
     """The request ids of the rows, in their order."""
-    return re.findall(r'<td class="field-time"><a href="[^"]+" title="([^"]*)"', html)
+    return re.findall(r'<td class="field-time"[^>]*><a href="[^"]+" title="([^"]*)"', html)
 
 
 def broken(build: Build, **fields: Any) -> dict[str, Any]:

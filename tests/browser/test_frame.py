@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -236,6 +239,26 @@ def test_the_overview_keeps_itself_fresh(page: Page, gateway: Gateway) -> None:
         gateway.entry(ask(client, "gpt-5"))
     page.clock.fast_forward(21_000)
     expect(page.locator("#ov-endings h2")).not_to_have_text(before)
+
+
+def test_times_are_in_the_readers_zone_as_the_browser_tells_it(browser: Browser, gateway: Gateway) -> None:
+    context = browser.new_context(base_url=gateway.url, timezone_id="Asia/Kolkata")
+    page = context.new_page()
+    sign_in(page, USER, PASSWORD)
+    page.goto(TABS["Audit"])
+    expect(page.locator("#result_list thead")).to_contain_text("Time IST")
+    there = page.locator(".field-time time").first
+    clock, utc = there.inner_text(), str(there.get_attribute("datetime"))
+    assert datetime.fromisoformat(utc).astimezone(ZoneInfo("Asia/Kolkata")).strftime("%H:%M:%S") == clock[:8]
+    with httpx.Client(base_url=gateway.url, headers={"authorization": f"Bearer {KEY}"}) as client:
+        request = ask(client, "gpt-5")
+    fresh = page.locator(f'.field-time a[title="{request}"] time')
+    expect(fresh).to_be_visible()
+    clock, utc = fresh.inner_text(), str(fresh.get_attribute("datetime"))
+    assert datetime.fromisoformat(utc).astimezone(ZoneInfo("Asia/Kolkata")).strftime("%H:%M:%S") == clock[:8]
+    fresh.click()
+    expect(page.locator(".ep-event-head")).to_contain_text(re.compile(r"IST \(.*UTC\)"))
+    context.close()
 
 
 def test_the_sidebar_folds_and_stays_folded(page: Page) -> None:

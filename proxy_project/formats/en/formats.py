@@ -1,4 +1,4 @@
-"""Dates as the pages write them: the day first, the clock with 24 hours (UTC, as all times here)."""
+"""Dates as the pages write them: the day first, the clock with 24 hours (in the reader's zone)."""
 
 DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i:s"
