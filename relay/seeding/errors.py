@@ -1,25 +1,28 @@
 """Error events of invented requests and of invented exceptions, with all that the log counts of their groups.
 
 The counts are kept in memory and written at the end, so nothing else may store events meanwhile. A group never holds more
-events than the log lets it: what would be too many goes to another one.
+events than the log lets it: exceptions that would be too many go to another one, endings are thinned as the log does.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 
 import orjson
 from django.db.models import Max
 
-from errorlog import options, signature
+from errorlog import options, retention, signature
 from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount, SeenVersion, TopValue
 from relay.close_record import PLATFORM
 from relay.ending import OUTCOMES, Phase, full_message
 from relay.seeding.audit import evidence_of
-from relay.seeding.loading import Loader, add_counts, analyse, moment
+from relay.seeding.loading import Loader, add_counts, indexes_after, moment, settle
 from relay.seeding.traffic import MODELS, Request
 
 COLUMNS = (
@@ -45,14 +48,29 @@ class Group:
     """A group's row and what came to it."""
 
     row: ErrorGroup
+    first: float
+    last: float
     hours: Counter[tuple[str, str]] = field(default_factory=Counter)
     values: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-class ErrorSeeder:
-    """Takes abnormal requests, and invents exceptions at other times."""
+def parts_of(request: Request) -> tuple[str, ...]:
+    """What the signature of a request's ending is made of."""
+    cause, status = request.cause.value if request.cause else "", str(request.upstream_status or "")
+    reached = "after first byte" if request.phase is Phase.STREAMING else "before first byte"
+    return OUTCOMES[request.outcome].name, cause, request.provider, status, reached
 
-    def __init__(self, exceptions: int, seed: int) -> None:
+
+def kept_of(sample: Sequence[Request], count: int) -> int:
+    """How many events the log keeps of `count` requests such as these, about."""
+    groups = Counter(parts_of(request) for request in sample if request.cause is not None and not request.drill)
+    return int(sum(min(number * count / len(sample), options.events_per_group()) for number in groups.values()))
+
+
+class ErrorSeeder:
+    """Takes abnormal requests, and invents exceptions at other times; all of them in the order of time."""
+
+    def __init__(self, exceptions: int, expected: int, seed: int) -> None:
         self.chance = random.Random(seed + 1)  # noqa: S311 - invented traffic
         self.quota = options.events_per_group()
         self.kinds = max(5, exceptions * 10 // (self.quota * 7))
@@ -60,12 +78,11 @@ class ErrorSeeder:
         self.loader = Loader(ErrorEvent, COLUMNS)
         self.groups: dict[tuple[str, ...], Group] = {}
         self.made = 0
+        self.expected = expected  # events, about
 
     def ending(self, request: Request) -> None:
         """The event of a request that ended abnormally."""
-        rule, cause = OUTCOMES[request.outcome], request.cause.value if request.cause else ""
-        reached = "after first byte" if request.phase is Phase.STREAMING else "before first byte"
-        parts = [rule.name, cause, request.provider, str(request.upstream_status or ""), reached]
+        parts, cause = parts_of(request), request.cause.value if request.cause else ""
         words = {
             "model": request.model,
             "upstream": request.provider,
@@ -88,27 +105,27 @@ class ErrorSeeder:
         kind = min(int(self.chance.paretovariate(0.6)) - 1, self.kinds * 1000) % self.kinds
         while True:
             name, place = NAMES[kind % len(NAMES)], PLACES[kind // 7 % len(PLACES)]
-            parts = [name, f"relay.{place} step_{kind}"]
-            known = self.groups.get(tuple(parts))
+            parts = name, f"relay.{place} step_{kind}"
+            known = self.groups.get(parts)
             if known is None or known.row.kept < self.quota:
                 break
             kind = self.free = self.free + (kind == self.free)  # the first kinds are full first
             self.kinds = max(self.kinds, self.free + 1)
         model, provider, _, _ = MODELS[kind % len(MODELS)]
-        path = f"/srv/relay/{place.replace('.', '/')}.py"
-        frames = "".join(f'  File "{path}", line {40 + n}, in step_{kind + n}\n    return self.next(frame)\n' for n in range(12))
-        stack = f"Traceback (most recent call last):\n{frames}{name}: item {self.made} is not what was expected"
+        stack = f"{_frames(place, kind)}{name}: item {self.made} is not what was expected"
         words = {"model": model, "upstream": provider, "fault": "relay"}
         context = {"model": model, "provider": provider, "logger": f"relay.{place}", "process": 4711}
         record = f"{int(at * 1000):012x}7{self.chance.getrandbits(12):03x}8{self.chance.getrandbits(60):015x}"
         self._event(parts, at, f"item {self.made} is not what was expected", stack, "main", words, context, record, "", False)
 
-    def finish(self) -> None:
-        """Writes what waits, and the counts."""
-        self.loader.flush()
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """While this is open the events come; afterwards all that the log keeps of them is there."""
+        with indexes_after(ErrorEvent, self.expected):
+            yield
+            self.loader.flush()
         hours, values = {}, {}
         kinds: Counter[tuple[str, str, str]] = Counter()
-        newest = dict(ErrorEvent.objects.values_list("group").annotate(last=Max("sequence")).order_by())
         for group in self.groups.values():
             row = group.row
             hours.update({(row.pk, *key): count for key, count in group.hours.items()})
@@ -118,20 +135,27 @@ class ErrorSeeder:
         add_counts(HourlyCount, ("group", "hour", "fault"), hours)
         add_counts(KindCount, ("name", "hour", "fault"), dict(kinds))
         add_counts(TopValue, ("group", "field", "value"), values)
+        self._settle_groups()
+        for version in VERSIONS:
+            first = ErrorEvent.objects.filter(version=version).order_by("sequence").first()
+            if first is not None:
+                SeenVersion.objects.get_or_create(version=version, defaults={"first_seen": first.time})
+        settle(ErrorEvent, ErrorGroup, HourlyCount, KindCount, TopValue)
+
+    def _settle_groups(self) -> None:
+        newest = dict(ErrorEvent.objects.values_list("group").annotate(last=Max("sequence")).order_by())
         for group in self.groups.values():
             row = group.row
             row.last_sequence = newest[row.pk]
+            row.first_seen = min(row.first_seen, datetime.fromtimestamp(group.first, UTC))
+            row.last_seen = max(row.last_seen, datetime.fromtimestamp(group.last, UTC))
             row.keys_hit = TopValue.objects.filter(group=row, field="client_key").count()
+            retention.keep_to_quota(row, self.quota)
             row.save()
-        for version in VERSIONS:
-            first = ErrorEvent.objects.filter(version=version).order_by("time").first()
-            if first is not None:
-                SeenVersion.objects.get_or_create(version=version, defaults={"first_seen": first.time})
-        analyse(ErrorEvent, ErrorGroup, HourlyCount, KindCount, TopValue)
 
     def _event(
         self,
-        parts: list[str],
+        parts: tuple[str, ...],
         at: float,
         message: str,
         stack: str,
@@ -150,8 +174,8 @@ class ErrorSeeder:
             row.count += 1
             row.kept += 1
             row.client_count += fault == "client"
-            row.last_seen = max(row.last_seen, datetime.fromtimestamp(at, UTC))
-            group.hours[moment(at // 3600 * 3600), fault] += 1
+            group.last = at
+            group.hours[_hour(at // 3600), fault] += 1
             for name, value in words.items():
                 if value:
                     group.values[name, value] += 1
@@ -166,14 +190,14 @@ class ErrorSeeder:
             ]
         )
 
-    def _group(self, parts: list[str], at: float, source: str, words: dict[str, str]) -> Group:
-        group = self.groups.get(tuple(parts))
+    def _group(self, parts: tuple[str, ...], at: float, source: str, words: dict[str, str]) -> Group:
+        group = self.groups.get(parts)
         if group is None:
             row, _ = ErrorGroup.objects.get_or_create(
-                signature=signature.signature_of(parts),
+                signature=signature.signature_of(list(parts)),
                 defaults={
                     "signature_version": signature.VERSION,
-                    "parts": parts,
+                    "parts": list(parts),
                     "name": parts[0],
                     "title": " · ".join(part for part in parts if part),
                     "source": source,
@@ -184,5 +208,17 @@ class ErrorSeeder:
                     "last_seen": datetime.fromtimestamp(at, UTC),
                 },
             )
-            group = self.groups[tuple(parts)] = Group(row)
+            group = self.groups[parts] = Group(row, at, at)
         return group
+
+
+@cache
+def _hour(number: int) -> str:
+    return moment(number * 3600)
+
+
+@cache
+def _frames(place: str, kind: int) -> str:
+    path = f"/srv/relay/{place.replace('.', '/')}.py"
+    frames = "".join(f'  File "{path}", line {40 + n}, in step_{kind + n}\n    return self.next(frame)\n' for n in range(12))
+    return f"Traceback (most recent call last):\n{frames}"

@@ -86,13 +86,19 @@ class Request:
         return f"req_{self.id}"
 
 
-def moments(count: int, days: float, until: float) -> Iterator[float]:
-    """`count` times within `days` before `until`, ascending, with busy days and quiet nights."""
+def when(part: float, days: float, until: float) -> float:
+    """The time at which this part of all requests has come, with busy days and quiet nights."""
     wave = 0.7 / (2 * math.pi * max(days, 1.0))
+    # The derivative stays above zero, so that the order does.
+    return min(until - days * DAY * (1.0 - part - wave * math.sin(2 * math.pi * days * part)), until)
+
+
+def moments(count: int, days: float, until: float) -> Iterator[float]:
+    """`count` times within `days` before `until`, ascending."""
+    last = 0.0
     for number in range(count):
-        part = (number + 0.5) / count
-        # The derivative stays above zero, so that the order does.
-        yield min(until - days * DAY * (1.0 - part - wave * math.sin(2 * math.pi * days * part)), until)
+        last = max(when((number + 0.5) / count, days, until), last)
+        yield last
 
 
 def requests(count: int, days: float, until: float, seed: int) -> Iterator[Request]:
@@ -102,9 +108,7 @@ def requests(count: int, days: float, until: float, seed: int) -> Iterator[Reque
     endings, ending_weights = ENDINGS, list(accumulate(row[4] for row in ENDINGS))
     keys = [f"team-{number:02d}" for number in range(1, 41)]
     key_weights = list(accumulate(1 / (number + 1) for number in range(40)))
-    last = 0.0
     for at in moments(count, days, until):
-        at = last = max(at, last)
         model, provider, tag, _ = chance.choices(models, cum_weights=model_weights)[0]
         ttft = chance.lognormvariate(6.4, 0.6)
         output = int(chance.lognormvariate(5.2, 1.1)) + 1

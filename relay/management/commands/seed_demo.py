@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError
+from bisect import bisect_left
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from tqdm import tqdm
 
 from relay.seeding.audit import AuditSeeder
-from relay.seeding.errors import ErrorSeeder
-from relay.seeding.traffic import ABNORMAL_SHARE, DAY, moments, requests
+from relay.seeding.blocks import SAMPLE, blocks
+from relay.seeding.errors import ErrorSeeder, kept_of
+from relay.seeding.traffic import DAY, moments, requests
 
 
 def many(text: str) -> int:
@@ -32,35 +34,39 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--entries", type=many, default=20_000, metavar="N", help="audit entries (20k)")
-        parser.add_argument("--events", type=many, default=2_000, metavar="N", help="error events, about (2k)")
+        events = "error events that are kept, about (2k); abnormal entries have theirs in any case, 0 for none"
+        parser.add_argument("--events", type=many, default=2_000, metavar="N", help=events)
         parser.add_argument("--days", type=float, default=30.0, help="over how many days until now (30)")
         parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same traffic (1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        entries, events, until = options["entries"], options["events"], time.time()
-        endings = min(events, int(entries * ABNORMAL_SHARE))
-        exceptions = events - endings
-        audit, errors = AuditSeeder(), ErrorSeeder(exceptions, options["seed"])
-        others = moments(exceptions, options["days"], until) if exceptions else iter(())
-        due = next(others, None)
+        entries, events, days, until = options["entries"], options["events"], options["days"], time.time()
         began = time.monotonic()
-        with tqdm(total=entries + events, unit=" rows", unit_scale=True, disable=None) as bar:
-            for request in requests(entries, options["days"], until, options["seed"]):
-                while due is not None and due <= request.time:
-                    errors.exception(due)
-                    due = next(others, None)
-                audit.add(request)
-                if request.cause is not None and endings:
-                    endings -= 1
+        sample = list(requests(min(entries, SAMPLE), days, until, options["seed"]))
+        exceptions = max(events - kept_of(sample, entries), 0)
+        audit, errors = AuditSeeder(sample), ErrorSeeder(exceptions, events, options["seed"])
+        abnormal = [place for place, request in enumerate(sample) if request.cause is not None] if events else []
+        others = moments(exceptions, days, until)
+        with (
+            audit.filling(entries),
+            errors.filling(),
+            tqdm(total=entries + events, unit=" rows", unit_scale=True, disable=None) as bar,
+        ):
+            due = next(others, None)
+            for block in blocks(entries, len(sample), days, until, options["seed"]):
+                audit.add(block)
+                for place in abnormal[bisect_left(abnormal, block.first) : bisect_left(abnormal, block.first + block.size)]:
+                    request = block.copy(sample[place], place)
+                    while due is not None and due <= request.time:
+                        errors.exception(due)
+                        due = next(others, None)
                     errors.ending(request)
                 bar.update(audit.made + errors.made - bar.n)
             while due is not None:
                 errors.exception(due)
                 due = next(others, None)
                 bar.update(audit.made + errors.made - bar.n)
-        audit.finish()
-        errors.finish()
         self.stdout.write(
-            f"{audit.made:,} entries and {errors.made:,} events in {len(errors.groups):,} groups, over {options['days']:g} days, "
-            f"in {time.monotonic() - began:.0f} s (a day has {audit.made / max(options['days'], 1 / DAY):,.0f} requests)."
+            f"{audit.made:,} entries and {errors.made:,} events in {len(errors.groups):,} groups, over {days:g} days, "
+            f"in {time.monotonic() - began:.0f} s (a day has {audit.made / max(days, 1 / DAY):,.0f} requests)."
         )
