@@ -22,11 +22,12 @@ from django.views.decorators.http import require_POST
 
 from auditlog import exporting, live, neighbours, pages, retention
 from auditlog.changing import change
+from auditlog.finding import Found
 from auditlog.forms import RecordingForm
-from auditlog.listing import entries_of, listing, view_of, walk_of
+from auditlog.listing import found_by, listing, view_of
 from auditlog.models import AuditEntry, RecordingState
 
-FORMATS: dict[str, tuple[str, Callable[[Any, Any], AsyncIterator[str]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[Found], AsyncIterator[str]]]] = {
     "csv": ("text/csv; charset=utf-8", exporting.comma_separated),
     "jsonl": ("application/jsonl; charset=utf-8", exporting.json_lines),
 }
@@ -101,7 +102,7 @@ class AuditEntryAdmin(admin.ModelAdmin):
         if kind not in FORMATS or view.error:
             return HttpResponse(view.error or "the format is csv or jsonl", status=400, content_type="text/plain; charset=utf-8")
         content_type, lines = FORMATS[kind]
-        answer = StreamingHttpResponse(lines(entries_of(view), walk_of(view)), content_type=content_type)
+        answer = StreamingHttpResponse(lines(found_by(view)), content_type=content_type)
         answer["Content-Disposition"] = f'attachment; filename="audit-{timezone.now():%Y%m%d-%H%M%S}.{kind}"'
         answer["Cache-Control"] = "no-store"
         return answer

@@ -21,7 +21,7 @@ from django.template.loader import render_to_string
 from auditlog import live, pages
 from auditlog.entries import BadCursor, Place
 from auditlog.inflight import in_flight
-from auditlog.listing import Listing, entries_of, view_of, walk_of
+from auditlog.listing import Listing, found_by, view_of
 from auditlog.models import AuditEntry
 from auditlog.rows import row
 from proxy_project import reader_zone
@@ -106,12 +106,12 @@ class LiveTail(AsyncJsonWebsocketConsumer):
 
     @database_sync_to_async
     def _rows(self, ids: list[uuid.UUID]) -> list[dict[str, str]]:
-        return self._rendered(entries_of(self.view).filter(pk__in=ids).order_by("time", "id"))
+        return self._rendered(found_by(self.view).entries.filter(pk__in=ids).order_by("time", "id"))
 
     @database_sync_to_async
     def _missed(self) -> dict[str, Any]:
         """The rows, or word that there are too many of them and the page should be read anew."""
-        page = entries_of(self.view).page(LONGEST_BATCH, after=self.after, walk=walk_of(self.view))
+        page = found_by(self.view).page(LONGEST_BATCH, after=self.after)
         if self.after is not None and page.newer:
             return {"reload": True}
         return {"rows": self._rendered(reversed(page.items))}

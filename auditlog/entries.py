@@ -1,8 +1,8 @@
 """Questions asked of the audit entries, and how a page of them is found.
 
 What must stay true: no page is found by counting or skipping rows. A page begins after a *place*, the (time, id) of the
-row before it, which the cursor carries; so the ten-millionth row costs what the first does. And no page looks at more
-than `WALKED` entries: a search for what hardly ever happens says how far it looked, and goes on from there when asked.
+row before it, which the cursor carries; so the ten-millionth row costs what the first does. And no page looks for longer
+than it may (`looking`): a search for what hardly ever happens says how far it looked, and goes on from there when asked.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import models, router
 from django.db.models import Q
+
+from auditlog.looking import FIRST, Stretch, look
 
 if TYPE_CHECKING:
     from auditlog.models import AuditEntry
 
 NORMAL_OUTCOMES = ("completed", "incomplete", "rejected")  # every other ending is abnormal
-WALKED = 100_000  # entries that one page looks at, at most: some tenths of a second
+LOOK = 0.25  # seconds that a page looks for what no index finds …
+FAR = 2.0  # … and where somebody asked to look further
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -100,26 +103,25 @@ class AuditEntryQuerySet(models.QuerySet[Any]):
     def newer_than(self, place: Place) -> AuditEntryQuerySet:
         return self.filter(time__gte=place.time).filter(Q(time__gt=place.time) | Q(id__gt=place.id))
 
-    def not_beyond(self, place: Place, ascending: bool = False) -> AuditEntryQuerySet:
-        """Those up to this place, and the entry there."""
-        if ascending:
-            return self.filter(time__lte=place.time).filter(Q(time__lt=place.time) | Q(id__lte=place.id))
-        return self.filter(time__gte=place.time).filter(Q(time__gt=place.time) | Q(id__gte=place.id))
-
     def page(
-        self, size: int, before: Place | None = None, after: Place | None = None, walk: AuditEntryQuerySet | None = None
+        self,
+        size: int,
+        before: Place | None = None,
+        after: Place | None = None,
+        walk: AuditEntryQuerySet | None = None,
+        seconds: float = LOOK,
     ) -> Page:
         """`size` entries older than `before`, or those just newer than `after`, or the newest.
 
-        `walk` holds what an index finds and the other conditions narrow: at most `WALKED` of it is looked at, and a page
-        that is not full by then says so in `edge` and leads on from there.
+        `walk` holds what the conditions narrow: it is gone through for so many seconds, and a page that is not full by
+        then says so in `edge` and leads on from there. Without it an index finds what is asked for.
         """
         ascending = after is not None
-        edge = None if walk is None else walk.beyond(before, after)._ordered(ascending)._edge()
-        asked = self.beyond(before, after)
-        if edge is not None:
-            asked = asked.not_beyond(edge, ascending)
-        rows = list(asked._ordered(ascending)[: size + 1])
+        asked, edge = self.beyond(before, after)._ordered(ascending), None
+        if walk is None:
+            rows = list(asked[: size + 1])
+        else:
+            rows, edge = asked._found_in(walk.beyond(before, after), size + 1, ascending, seconds)
         more, rows = len(rows) > size, rows[:size]
         onward = Place.of(rows[-1]) if more else edge
         if ascending:
@@ -129,6 +131,31 @@ class AuditEntryQuerySet(models.QuerySet[Any]):
         newer = None if before is None else Place.of(rows[0]) if rows else before
         return Page(rows, _cursor(onward), _cursor(newer), None if more else edge)
 
+    def _found_in(
+        self, walk: AuditEntryQuerySet, most: int, ascending: bool, seconds: float
+    ) -> tuple[list[AuditEntry], Place | None]:
+        """The first of these, and how far in `walk` was looked where that was not far enough for so many."""
+        times = walk._ordered(ascending).values_list("time", flat=True)
+        near = list(times[:FIRST])
+        if not near:
+            return [], None
+        far = walk._ordered(not ascending).values_list("time", flat=True)[:1][0]
+        rows: list[AuditEntry] = []
+
+        def found(stretch: Stretch) -> bool:
+            rows.extend(self._within(stretch, ascending)[: most - len(rows)])
+            return len(rows) >= most
+
+        using = router.db_for_read(self.model)
+        reached = look(near[0], abs(near[-1] - near[0]), far, seconds, found, using)
+        beyond = uuid.UUID(int=0 if ascending else 2**128 - 1)
+        return rows, None if reached is None else Place(reached, beyond)
+
+    def _within(self, stretch: Stretch, ascending: bool) -> AuditEntryQuerySet:
+        from_there, to_there = ("time__gte", "time__lt") if ascending else ("time__lte", "time__gt")
+        bounds = {from_there: stretch.begin, to_there: stretch.end}
+        return self.filter(**{name: at for name, at in bounds.items() if at is not None})
+
     def beyond(self, before: Place | None, after: Place | None) -> AuditEntryQuerySet:
         """Those on the far side of a page's place."""
         if after is not None:
@@ -137,11 +164,6 @@ class AuditEntryQuerySet(models.QuerySet[Any]):
 
     def _ordered(self, ascending: bool) -> AuditEntryQuerySet:
         return self.order_by("time", "id") if ascending else self.newest_first()
-
-    def _edge(self) -> Place | None:
-        """The last place that is looked at; None when there is no more than that."""
-        found = self.values_list("time", "id")[WALKED - 1 : WALKED + 1]
-        return Place(*found[0]) if len(found) > 1 else None
 
 
 def _cursor(place: Place | None) -> str | None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from auditlog.entries import AuditEntryQuerySet, Place
+from auditlog.entries import Place
+from auditlog.finding import Found
 from auditlog.flat import COLUMNS, as_json, flat
 from auditlog.models import AuditEntry
 
@@ -23,26 +24,26 @@ NAMES = ("id", *COLUMNS)
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet begins to calculate at
 
 
-async def json_lines(entries: AuditEntryQuerySet, walk: AuditEntryQuerySet | None = None) -> AsyncIterator[str]:
+async def json_lines(found: Found) -> AsyncIterator[str]:
     """One entry a line, as the API gives it, then `{"complete": true, "rows": N}`."""
     rows = 0
-    async for page in _pages(entries, walk):
+    async for page in _pages(found):
         rows += len(page)
         yield "".join(f"{as_json(flat(entry))}\n" for entry in page)
     yield f"{as_json({'complete': True, 'rows': rows})}\n"
 
 
-async def comma_separated(entries: AuditEntryQuerySet, walk: AuditEntryQuerySet | None = None) -> AsyncIterator[str]:
+async def comma_separated(found: Found) -> AsyncIterator[str]:
     """A head, then one entry a line; the evidence is JSON in its cell."""
     yield _lines([NAMES])
-    async for page in _pages(entries, walk):
+    async for page in _pages(found):
         yield _lines([_cells(entry) for entry in page])
 
 
-async def _pages(entries: AuditEntryQuerySet, walk: AuditEntryQuerySet | None = None) -> AsyncIterator[list[AuditEntry]]:
+async def _pages(found: Found) -> AsyncIterator[list[AuditEntry]]:
     place: Place | None = None
     while True:
-        page = await sync_to_async(entries.page)(PAGE, before=place, walk=walk)
+        page = await sync_to_async(found.page)(PAGE, before=place)
         if page.items:
             yield page.items
         if page.older is None:

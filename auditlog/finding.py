@@ -1,18 +1,20 @@
 """Applies a parsed search to the entries.
 
-What must stay true: each condition is one that an index serves, or one that only narrows what an index found; text is
-looked for among the ids first, which cost a look-up each, and only then in the messages of entries that have one.
+What must stay true: where no index has just what is asked for, a page looks for so long and no longer; text is looked
+for among the ids first, which cost a look-up each, and only then in the messages of entries that have one.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.db.models import Q
 
 from auditlog import globbing as globbing  # registers the look-up
-from auditlog.entries import NORMAL_OUTCOMES, AuditEntryQuerySet
+from auditlog.entries import LOOK, NORMAL_OUTCOMES, AuditEntryQuerySet, Page, Place
+from auditlog.models import EGRESS, AuditEntry
 from auditlog.query import Literal, Op, Query, Term, Text
 
 COLUMNS = {"ttft": "ttft_ms", "duration": "duration_ms", "attempts": "attempt_count"}
@@ -22,42 +24,42 @@ IDS = ("request_id", "client_request_id", "response_id")
 OPEN_WORD = "open"  # how a null outcome is written
 
 
-def find(entries: AuditEntryQuerySet, query: Query) -> AuditEntryQuerySet:
-    """The entries for which every part of `query` holds."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The entries that a search finds, and what a page of them goes through; None where an index has just these."""
+
+    entries: AuditEntryQuerySet
+    walk: AuditEntryQuerySet | None
+
+    def page(self, size: int, before: Place | None = None, after: Place | None = None, seconds: float = LOOK) -> Page:
+        """Some of them (`AuditEntryQuerySet.page`)."""
+        return self.entries.page(size, before, after, self.walk, seconds)
+
+
+def find(query: Query, direction: str | None = None) -> Found:
+    """The entries for which every part of `query` holds; `direction` None: both. Captured payloads are left where they lie."""
+    entries, times = AuditEntry.objects.defer("payloads"), AuditEntry.objects.all()
+    served = []
     for part in query.parts:
-        condition = _text(part, entries) if isinstance(part, Text) else _term(part)
+        condition, is_served = _text(part) if isinstance(part, Text) else (_term(part), _is_served(part))
         entries = entries.filter(~condition if part.negated else condition)
-    return entries
-
-
-def walk(entries: AuditEntryQuerySet, query: Query) -> AuditEntryQuerySet | None:
-    """What an index finds of `query`, for `page` to count how far it looks; None where that is all there is to look at."""
-    narrowing = []
-    for part in query.parts:
         if isinstance(part, Term) and part.field == "time" and not part.negated:
-            entries = entries.filter(_term(part))
+            times = times.filter(condition)
         else:
-            narrowing.append(part)
-    known = [part for part in narrowing if _indexed(part, entries)]
-    if known == narrowing[:1] == narrowing:  # nothing else, or one look-up
-        return None
-    terms = [part for part in known if isinstance(part, Term)]
-    if terms:
-        return entries.filter(_term(terms[0]))
-    if any(not part.negated and (isinstance(part, Text) or part.field == "error") for part in narrowing):
-        return entries.filter(error__isnull=False)
-    return entries
+            served.append(is_served and not part.negated)
+    if direction is not None:
+        entries = entries.filter(direction=direction)
+    at_once = all(served) and len(served) < 2 and (direction != EGRESS or not served)
+    return Found(entries, None if at_once else times)
 
 
-def _indexed(part: Term | Text, entries: AuditEntryQuerySet) -> bool:
-    """Whether one look into an index finds exactly this, in the order of the list."""
-    if part.negated:
+def _is_served(part: Term) -> bool:
+    """Whether an index has exactly what this finds, in the order of the list or, being an id, a few of them."""
+    if part.op is not Op.IS or len(part.values) > 1:
         return False
-    if isinstance(part, Text):
-        return bool(_ids(part, entries))
-    if part.op is not Op.IS or len(part.values) > 1 or part.field not in INDEXED:
-        return False
-    return isinstance(part.values[0], Literal) or "*" not in part.values[0]
+    if part.field == "is":
+        return part.values[0] != "normal"
+    return part.field in INDEXED and (isinstance(part.values[0], Literal) or "*" not in part.values[0])
 
 
 def _term(term: Term) -> Q:
@@ -94,12 +96,14 @@ def _state(word: str) -> Q:
     return Q(outcome__isnull=False) & ~Q(outcome__in=NORMAL_OUTCOMES)
 
 
-def _text(part: Text, entries: AuditEntryQuerySet) -> Q:
-    """An id when it is one of an entry that we have; else something that an error message says."""
-    return _any(_ids(part, entries)) or Q(error__isnull=False, error__icontains=part.text)
+def _text(part: Text) -> tuple[Q, bool]:
+    """An id when it is one of an entry that we have (that is served); else something that an error message says."""
+    if ids := _ids(part):
+        return _any(ids), True
+    return Q(error__isnull=False, error__icontains=part.text), False
 
 
-def _ids(part: Text, entries: AuditEntryQuerySet) -> list[Q]:
+def _ids(part: Text) -> list[Q]:
     """The ways in which the text is the id of an entry that we have."""
     if " " in part.text:
         return []
@@ -108,4 +112,4 @@ def _ids(part: Text, entries: AuditEntryQuerySet) -> list[Q]:
         by_id.append(Q(pk=uuid.UUID(part.text)))
     except ValueError:
         pass
-    return [condition for condition in by_id if entries.model._default_manager.filter(condition).exists()]
+    return [condition for condition in by_id if AuditEntry.objects.filter(condition).exists()]

@@ -16,8 +16,8 @@ from typing import Any
 from django.http import QueryDict
 from django.utils import timezone
 
-from auditlog.entries import AuditEntryQuerySet, BadCursor, Page, Place
-from auditlog.finding import find, walk
+from auditlog.entries import FAR, LOOK, BadCursor, Page, Place
+from auditlog.finding import Found, find
 from auditlog.models import EGRESS, INGRESS, AuditEntry
 from auditlog.query import ALIASES, Op, Query, QueryError, Term, Text, parse, term
 
@@ -50,6 +50,7 @@ OUTCOMES = (  # all of them, because the menu of outcomes is the page's table of
 )
 PERIODS = {"15m": "15 minutes", "1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 SHORT = {column: alias for alias, column in ALIASES.items() if alias in ("upstream", "key", "tokens", "input", "output")}
+FURTHER = "further"  # the address's word for a page that may look for longer
 RELAXED = 3  # how many parts an empty page tries to do without
 RELAXED_COUNT = 100  # how far it counts then
 
@@ -195,11 +196,11 @@ def listing(asked: Mapping[str, str]) -> Listing:
     if view.error:
         return view
     try:
-        page = entries_of(view).page(
+        page = found_by(view).page(
             PAGE_SIZE,
             before=Place.read(before) if before else None,
             after=Place.read(after) if after and not before else None,
-            walk=walk_of(view),
+            seconds=FAR if asked.get("look") == FURTHER else LOOK,
         )
     except BadCursor:
         view.error = "the address names a page that does not exist"
@@ -207,8 +208,9 @@ def listing(asked: Mapping[str, str]) -> Listing:
     view.entries = page.items
     view.edge = page.edge
     view.live = not view.error and not page.newer and not before
-    view.older = view.href(view.query, before=page.older) if page.older else ""
-    view.newer = view.href(view.query, after=page.newer) if page.newer else ""
+    further = {"look": FURTHER} if page.edge else {}
+    view.older = view.href(view.query, before=page.older, **further) if page.older else ""
+    view.newer = view.href(view.query, after=page.newer, **further) if page.newer else ""
     return view
 
 
@@ -223,20 +225,10 @@ def view_of(asked: Mapping[str, str]) -> Listing:
     return view
 
 
-def entries_of(view: Listing) -> AuditEntryQuerySet:
-    """The entries of the view, in no order; captured payloads are left where they lie."""
-    return find(_base(view).defer("payloads"), view.query)
-
-
-def walk_of(view: Listing) -> AuditEntryQuerySet | None:
-    """What a page of the view counts its steps in (`AuditEntryQuerySet.page`)."""
-    return walk(AuditEntry.objects.all(), view.query)
-
-
-def _base(view: Listing) -> AuditEntryQuerySet:
-    if view.direction == "all" or view.query.asks_for("direction"):
-        return AuditEntry.objects.all()
-    return AuditEntry.objects.filter(direction=view.direction)
+def found_by(view: Listing) -> Found:
+    """What the view shows."""
+    both = view.direction == "all" or view.query.asks_for("direction")
+    return find(view.query, None if both else view.direction)
 
 
 def with_term(query: Query, part: Term) -> Query:
@@ -281,7 +273,7 @@ def relaxed(view: Listing) -> list[Relaxed]:
     found = []
     for part in view.query.parts[:RELAXED]:
         other = Listing(view.asked, view.direction, query=view.query.without(part))
-        count = len(entries_of(other).page(RELAXED_COUNT + 1, walk=walk_of(other)).items)
+        count = len(found_by(other).page(RELAXED_COUNT + 1, seconds=LOOK / RELAXED).items)
         if count:
             text = f"{RELAXED_COUNT}+ entries" if count > RELAXED_COUNT else f"{count} entr{'y' if count == 1 else 'ies'}"
             found.append(Relaxed(str(part), text, view.href(other.query)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from auditlog import neighbours, presenting
-from auditlog.entries import WALKED, Place
+from auditlog.entries import Place
 from auditlog.forms import RecordingForm
 from auditlog.inflight import in_flight
 from auditlog.listing import PAGE_SIZE, Listing, menus, relaxed
@@ -28,7 +28,6 @@ def list_page(view: Listing, user: Any, everything: bool = False) -> dict[str, A
         "flight": in_flight(everything),
         "form": RecordingForm(instance=state),
         "page_size": PAGE_SIZE,
-        "walked": WALKED,
         **recording(state),
         **permitted(user),
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from auditlog import entries as module
 from auditlog.entries import BadCursor, Page, Place
-from auditlog.finding import find, walk
+from auditlog.finding import find
 from auditlog.ingest import store_entries
 from auditlog.models import AuditEntry
 from auditlog.query import parse
@@ -23,8 +23,8 @@ Build = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def rare(entry: Build, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Sixty entries, of which one in fifteen is slow, and pages that look at ten; the slow ones' ids, newest first."""
-    monkeypatch.setattr(module, "WALKED", 10)
+    """Sixty entries, of which one in fifteen is slow, and pages that look at about ten; the slow ones' ids, newest first."""
+    monkeypatch.setattr(module, "FIRST", 10)
     slow = [number for number in range(60) if number % 15 == 4]
     store_entries(
         [
@@ -40,9 +40,9 @@ def rare(entry: Build, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return [f"req_{number:02}" for number in reversed(slow)]
 
 
-def ask(search: str, **place: Any) -> Page:
-    query = parse(search)
-    return find(AuditEntry.objects.all(), query).page(3, walk=walk(AuditEntry.objects.all(), query), **place)
+def ask(search: str, seconds: float = 0.0, **place: Any) -> Page:
+    """A page that goes no further than its first stretch, unless it may."""
+    return find(parse(search)).page(3, seconds=seconds, **place)
 
 
 def all_of(search: str) -> tuple[list[str], int]:
@@ -82,10 +82,17 @@ def test_the_same_pages_lead_forward_in_time(rare: list[str]) -> None:
     assert sorted(found) == sorted(rare)
 
 
-def test_an_index_that_narrows_is_walked_rather_than_all_entries(rare: list[str], entry: Build) -> None:
+def test_a_page_looks_further_while_it_has_time(rare: list[str], entry: Build) -> None:
     store_entries([entry(time=2000.0 + number, model="other") for number in range(40)])
-    assert not ask("ttft:>1s").items, "ten entries of another model lie on top"
-    assert [entry.request_id for entry in ask("ttft:>1s model:m1").items] == ["req_49"]
+    assert not ask("ttft:>1s").items, "entries of another model lie on top"
+    page = ask("ttft:>1s", seconds=30)
+    assert [entry.request_id for entry in page.items] == rare[:3]
+    assert page.edge is None
+
+
+def test_entries_of_one_moment_are_all_looked_at(entry: Build) -> None:
+    store_entries([entry(time=1000.0, ttft_ms=5000) for _ in range(20)])
+    assert len(all_of("ttft:>1s")[0]) == 20
 
 
 def test_a_time_that_is_asked_for_is_where_the_walk_begins(rare: list[str]) -> None:
@@ -95,9 +102,14 @@ def test_a_time_that_is_asked_for_is_where_the_walk_begins(rare: list[str]) -> N
     assert [entry.request_id for entry in page.items] == ["req_04"]
 
 
-def test_the_page_and_the_api_say_how_to_go_on(rare: list[str], admin_client: Client, settings: Any) -> None:
+def test_the_page_and_the_api_say_how_to_go_on(
+    rare: list[str], admin_client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = module.look
+    monkeypatch.setattr(module, "look", lambda first, width, last, _, *rest: patient(first, width, last, 0.0, *rest))
     html = admin_client.get("/admin/auditlog/auditentry/", {"q": "ttft:>1s model:m1 cost:>1"}).content.decode()
     assert "No request matches so far" in html
+    assert "look=further" in html
     assert "look further back" in html
     settings.ADMIN_TOKEN = "t"
     api = Client(headers={"authorization": "Bearer t"})

@@ -9,7 +9,6 @@ import pytest
 
 from auditlog.finding import find
 from auditlog.ingest import store_entries
-from auditlog.models import AuditEntry
 from auditlog.query import parse, term
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -79,30 +78,55 @@ def rows(entry: Build) -> None:
 )
 @pytest.mark.usefixtures("rows")
 def test_a_search_finds(search: str, expected: str) -> None:
-    found = find(AuditEntry.objects.all(), parse(search)).values_list("request_id", flat=True)
+    found = find(parse(search)).entries.values_list("request_id", flat=True)
     assert "".join(sorted(name[-1] for name in found)) == expected
 
 
 @pytest.mark.usefixtures("rows")
 def test_a_click_finds_exactly_the_value_whatever_it_is() -> None:
     part = str(term("model", 'odd "name" *'))
-    assert find(AuditEntry.objects.all(), parse(part)).get().request_id == "req_d"
-    assert find(AuditEntry.objects.all(), parse("-" + part)).count() == 4
+    assert find(parse(part)).entries.get().request_id == "req_d"
+    assert find(parse("-" + part)).entries.count() == 4
 
 
 @pytest.mark.parametrize("value", ["a%b", "a_b", "a[x]b", "a?b", "a\\b", "a'b"])
 def test_only_the_star_is_special_in_a_pattern(entry: Build, value: str) -> None:
     store_entries([entry(model=value), entry(model="axb"), entry(model="a")])
-    assert find(AuditEntry.objects.all(), parse(f"model:{value}*")).get().model == value
+    assert find(parse(f"model:{value}*")).entries.get().model == value
 
 
 def test_a_record_is_found_by_its_own_id(entry: Build) -> None:
     one = entry()
     store_entries([one, entry()])
-    assert str(find(AuditEntry.objects.all(), parse(one["id"])).get().pk) == one["id"]
+    assert str(find(parse(one["id"])).entries.get().pk) == one["id"]
 
 
 def test_the_wildcard_search_takes_no_time_that_grows_with_the_stars(entry: Build, django_assert_num_queries: Any) -> None:
     store_entries([entry(path="/" + "a" * 1900)])
     with django_assert_num_queries(1):
-        assert not find(AuditEntry.objects.all(), parse("path:" + "*a" * 60 + "*b")).exists()
+        assert not find(parse("path:" + "*a" * 60 + "*b")).entries.exists()
+
+
+@pytest.mark.parametrize(
+    ("search", "direction", "at_once"),
+    [
+        ("", "ingress", True),
+        ("", "egress", True),
+        ("cause:eof", None, True),
+        ("cause:eof time:>7d", "ingress", True),
+        ("is:abnormal", "ingress", True),
+        ("is:open", "ingress", True),
+        ("req_c", "ingress", True),
+        ("cause:eof", "egress", False),
+        ("cause:eof model:gpt-5", None, False),
+        ("is:normal", None, False),
+        ("-cause:eof", None, False),
+        ("cause:e*", None, False),
+        ("cause:eof,fin", None, False),
+        ("ttft:>1s", None, False),
+        ("nowhere", None, False),
+    ],
+)
+@pytest.mark.usefixtures("rows")
+def test_what_an_index_has_is_looked_up_at_once(search: str, direction: str | None, at_once: bool) -> None:
+    assert (find(parse(search), direction).walk is None) == at_once
