@@ -61,14 +61,25 @@ class ValueFilter(Menu):
     """Groups in which a property had a value, among others."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = TopValue.objects.filter(field=self.parameter_name).values("value").annotate(total=Sum("count"))
-        self.totals = {row["value"]: row["total"] for row in rows.order_by("-total", "value")[:OFFERED]}
+        totals = _totals(request).get(str(self.parameter_name), {})
+        offered = sorted(totals, key=lambda value: (-totals[value], value))[:OFFERED]
+        self.totals = {value: totals[value] for value in offered}
         asked = request.GET.get(str(self.parameter_name))
         return [(value, value) for value in [*self.totals, *([asked] if asked and asked not in self.totals else [])]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[ErrorGroup]) -> QuerySet[ErrorGroup]:
         value = self.value()
         return queryset.filter(search.having(str(self.parameter_name), value)) if value else queryset
+
+
+def _totals(request: HttpRequest) -> dict[str, dict[str, int]]:
+    """For each property its values and how many events had them: one query for all menus of a page."""
+    found: dict[str, dict[str, int]] | None = getattr(request, "errorlog_totals", None)
+    if found is None:
+        found = request.errorlog_totals = {}  # type: ignore[attr-defined]
+        for field, value, total in TopValue.objects.values_list("field", "value").annotate(total=Sum("count")).order_by():
+            found.setdefault(field, {})[value] = total
+    return found
 
 
 def value_filter(field: str) -> type[ValueFilter]:

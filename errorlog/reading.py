@@ -2,15 +2,18 @@
 
 Unread events are counted by numbers, not by rows: a group's count less its count when it was read. So retention does
 not change what is unread. Where a cursor stopped in the middle of a group there is no such mark, and the number of the
-first row after the cursor says it (to the spread of the sample, if just that row was thinned away).
+first row after the cursor says it (to the spread of the sample, if just that row was thinned away). The database adds up:
+the badge is on every page, and must not read a thousand groups for it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Max, OuterRef, Subquery, Sum
+from django.db.models import BigIntegerField, F, FilteredRelation, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 
 from errorlog import options
 from errorlog.models import ErrorEvent, ErrorGroup, ReadCursor, ReadMark
@@ -29,44 +32,44 @@ def cursor_of(reader: str) -> int:
     return ReadCursor.objects.filter(reader=reader).values_list("sequence", flat=True).first() or 0
 
 
+def _counted(reader: str) -> QuerySet[Any]:
+    """Groups with events that `reader` has not read, and how many of theirs are read: `read` and `clients_read`."""
+    cursor = cursor_of(reader)
+    first = ErrorEvent.objects.filter(group=OuterRef("pk"), sequence__gt=cursor).order_by("sequence")
+    groups: QuerySet[Any] = ErrorGroup.objects.filter(last_sequence__gt=cursor).annotate(
+        mark=FilteredRelation("marks", condition=Q(marks__reader=reader))
+    )
+    number = Subquery(first.annotate(before=F("number") - 1).values("before")[:1]) if cursor else Value(0)
+    clients = Subquery(first.values("client_before")[:1]) if cursor else Value(0)
+    return (
+        groups.annotate(
+            read=Coalesce("mark__count", number, "count", output_field=BigIntegerField()),
+            clients_read=Coalesce("mark__client_count", clients, "client_count", output_field=BigIntegerField()),
+        )
+        .filter(count__gt=F("read"))
+        .order_by()
+    )
+
+
 def unread_by(reader: str, groups: list[int] | None = None) -> dict[int, Unread]:
     """Unread events of `reader`, by group (all, or only `groups`); groups without any are absent."""
-    cursor = cursor_of(reader)
-    found = ErrorGroup.objects.filter(last_sequence__gt=cursor)
-    if groups is not None:
-        found = found.filter(pk__in=groups)
-    marked = {mark.group_id: mark for mark in ReadMark.objects.filter(reader=reader, group__in=found.order_by().values("pk"))}
-    first = ErrorEvent.objects.filter(group=OuterRef("pk"), sequence__gt=cursor).order_by("sequence")
-    rows = found.annotate(
-        first_number=Subquery(first.values("number")[:1]), clients_before=Subquery(first.values("client_before")[:1])
-    ).values_list("pk", "count", "client_count", "first_number", "clients_before")
-    result = {}
-    for group, count, clients, number, before in rows.order_by():
-        if group in marked:
-            unread = Unread(count - marked[group].count, clients - marked[group].client_count)
-        elif number is None:
-            continue
-        else:
-            unread = Unread(count - number + 1, clients - before)
-        if unread.events > 0:
-            result[group] = unread
-    return result
+    found = _counted(reader) if groups is None else _counted(reader).filter(pk__in=groups)
+    rows = found.values_list("pk", "count", "read", "client_count", "clients_read")
+    return {group: Unread(count - read, clients - of_clients) for group, count, read, clients, of_clients in rows}
 
 
 def unread_total(reader: str) -> int:
     """All unread events."""
-    return sum(unread.events for unread in unread_by(reader).values())
+    return _counted(reader).aggregate(total=Sum(F("count") - F("read")))["total"] or 0
 
 
 def badge_number(reader: str) -> int:
     """What the navigation shows: unread events, without what clients did to themselves and what somebody silenced."""
-    unread = unread_by(reader)
-    silent = (ErrorGroup.Status.MUTED, ErrorGroup.Status.IGNORED)
-    silenced = set(ErrorGroup.objects.filter(status__in=silent).order_by().values_list("pk", flat=True))
-    counts_clients = options.badge_counts_client_fault()
-    return sum(
-        item.events - (0 if counts_clients else item.of_clients) for group, item in unread.items() if group not in silenced
-    )
+    groups = _counted(reader).exclude(status__in=(ErrorGroup.Status.MUTED, ErrorGroup.Status.IGNORED))
+    unread = F("count") - F("read")
+    if not options.badge_counts_client_fault():
+        unread -= F("client_count") - F("clients_read")
+    return groups.aggregate(total=Sum(unread))["total"] or 0
 
 
 def total() -> int:

@@ -120,7 +120,7 @@ def test_unread_costs_the_same_for_many_events_as_for_few(event: Build) -> None:
     store_events([event() for _ in range(50)])
     with CaptureQueriesContext(connection) as captured:
         reading.badge_number(ME)
-    assert len(captured) == 4
+    assert len(captured) == 2
 
 
 def test_clearing_deletes_all_and_resets_cursors(event: Build) -> None:
