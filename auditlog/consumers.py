@@ -18,7 +18,7 @@ from django.contrib.auth import get_user
 from django.http import QueryDict
 from django.template.loader import render_to_string
 
-from auditlog import live, pages
+from auditlog import live, neighbours, pages
 from auditlog.entries import BadCursor, Place
 from auditlog.inflight import in_flight
 from auditlog.listing import Listing, found_by, view_of
@@ -134,7 +134,10 @@ class LiveTail(AsyncJsonWebsocketConsumer):
 
     @database_sync_to_async
     def _figures(self) -> dict[str, str]:
-        flight = {"flight": in_flight(), "view": self.view, **pages.permitted(self.scope["user"])}
+        streams = in_flight()
+        if streams.streams:
+            neighbours.watch_streams()
+        flight = {"flight": streams, "view": self.view, **pages.permitted(self.scope["user"])}
         return {
             "flight": render_to_string("admin/auditlog/auditentry/flight.html", flight),
             "lede": render_to_string("admin/auditlog/auditentry/lede.html", pages.recording()),

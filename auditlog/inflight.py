@@ -1,7 +1,7 @@
 """The streams in flight: open entries, the longest silence first.
 
-An entry of a request that runs for longer than a second is stored while it is still open, and again every few seconds
-(relay/watchdog.py); its evidence then has a `live` part that says what was true at that moment.
+An entry of a request that runs for longer than a second is stored while it is still open, and again every few seconds,
+every second while somebody looks (relay/watching.py); its evidence then has a `live` part that says what was true at that moment.
 """
 
 from __future__ import annotations

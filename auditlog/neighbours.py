@@ -1,8 +1,8 @@
 """What the audit log's pages show of things that it knows nothing about: the error event of a request, the journal's lag.
 
 `AUDITLOG["PANELS"]` names a module by dotted path that may offer `journal_lag() -> float | None`,
-`error_of_entry(request_id) -> {"name", "message", "url"} | None` and `end_stream(request_id) -> bool` and
-`capture(on)`. Whatever it lacks, or fails at, is a panel less.
+`error_of_entry(request_id) -> {"name", "message", "url"} | None`, `end_stream(request_id) -> bool`, `capture(on)` and
+`watch_streams()`. Whatever it lacks, or fails at, is a panel less.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def error_of_entry(request_id: str) -> dict[str, Any] | None:
 def end_stream(request_id: str) -> bool:
     """Ends a request in flight, in whichever process it runs; whether that could be asked for."""
     return bool(_ask("end_stream", request_id))
+
+
+def watch_streams() -> None:
+    """Somebody looks at the streams in flight: what is known of them should be fresh."""
+    _ask("watch_streams")
 
 
 def capture(on: bool) -> None:

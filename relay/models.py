@@ -43,6 +43,7 @@ class ConfigVersion(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     version = models.PositiveBigIntegerField(default=0)
     capture = models.BooleanField(default=False, help_text="Whether payloads are captured, as the audit log last said.")
+    watched_until = models.DateTimeField(null=True, help_text="Until when somebody looks at the streams in flight.")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="config_version_is_one_row")]
@@ -65,6 +66,16 @@ class ConfigVersion(models.Model):
         waiting = transaction.get_connection(using).run_on_commit
         if not any(callback is bell.ring for _, callback, *_ in waiting):  # once for each transaction
             transaction.on_commit(bell.ring, using=using)
+
+    @classmethod
+    def seen(cls) -> tuple[int, datetime | None]:
+        """The version, and until when somebody looks at the streams in flight: what every process polls."""
+        return cls.objects.values_list("version", "watched_until").filter(pk=1).first() or (0, None)
+
+    @classmethod
+    def watch(cls, until: datetime) -> None:
+        """Somebody looks at the streams in flight until then. No change of the configuration."""
+        cls.objects.filter(pk=1).update(watched_until=until)
 
     @classmethod
     def captures(cls) -> bool:

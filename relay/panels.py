@@ -7,12 +7,13 @@ a page lacks a panel rather than failing.
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db.models import Sum
 from django.urls import reverse
+from django.utils import timezone
 
 from auditlog.models import AuditEntry, HourlyCount
 from errorlog.models import ErrorEvent
@@ -22,6 +23,9 @@ from relay.models import ConfigVersion, JournalCheckpoint
 from relay.shipper.segments import JournalReader, Position, journals
 
 SAMPLE = 500  # entries that are looked at for a comparison
+WATCHED_FOR = 9.0  # seconds that a look at the streams in flight lasts
+
+_watched = -WATCHED_FOR  # when this process last said that somebody looks; once is enough for all pages
 
 
 def error_of_entry(request_id: str) -> dict[str, Any] | None:
@@ -73,6 +77,14 @@ def end_stream(request_id: str) -> bool:
 def capture(on: bool) -> None:
     """Has every process keep what clients ask and are sent from now on, or no longer."""
     ConfigVersion.set_capture(on)
+
+
+def watch_streams() -> None:
+    """Somebody looks at the streams in flight: for some seconds every process tells of its own more often."""
+    global _watched
+    if time.monotonic() - _watched > WATCHED_FOR / 3:
+        _watched = time.monotonic()
+        ConfigVersion.watch(timezone.now() + timedelta(seconds=WATCHED_FOR))
 
 
 def journal_lag() -> float | None:

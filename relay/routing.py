@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from relay import bell, models, stopping, vault
+from relay import bell, models, stopping, vault, watching
 from relay.balancing import Candidate, ranked
 from relay.ending import Cause
 from relay.snapshot import (
@@ -278,7 +278,9 @@ class Refresher(threading.Thread):
     def _look(self) -> None:
         try:
             close_old_connections()
-            if models.ConfigVersion.present() != _snapshot.version:
+            version, watched_until = models.ConfigVersion.seen()
+            watching.told(watched_until)
+            if version != _snapshot.version:
                 snapshot = load_now()
                 logger.info("Configuration version %d is in use.", snapshot.version)
                 stopping.obey(snapshot)

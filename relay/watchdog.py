@@ -10,13 +10,12 @@ import logging
 
 from django.conf import settings
 
-from relay import metrics
+from relay import metrics, watching
 from relay.ending import Cause, Phase
 from relay.exchange import LIVE, Exchange
 
 TICK = 0.25  # seconds
 HEARTBEAT_EVERY = 15.0
-LIVE_EVERY = 5.0
 FINISH_SILENCE = 5.0  # silence after finish evidence that ends the answer
 log = logging.getLogger(__name__)
 
@@ -28,6 +27,7 @@ class Watchdog:
         self.loop = asyncio.get_running_loop()
         self.due = self.loop.time()
         self.was_late = False
+        self.sooner = 0.0  # seconds by which streams are told of before their time, while somebody looks at them
 
     def start(self) -> None:
         metrics.lookers.append(lambda: metrics.gauge("tasks", len(asyncio.all_tasks(self.loop))))
@@ -40,6 +40,7 @@ class Watchdog:
         # After a long stall of our own, what arrived meanwhile still lies unread: nobody is judged before it was.
         judges = lag <= TICK or self.was_late
         self.was_late = not judges
+        self.sooner = watching.SELDOM - watching.every(len(LIVE))
         for exchange in list(LIVE):
             if exchange.loop is not self.loop:
                 continue
@@ -55,8 +56,8 @@ class Watchdog:
         if lag > 0.05:
             exchange.loop_lag = max(exchange.loop_lag, lag)
             exchange.wait_lag += lag
-        if now >= exchange.next_live:
-            exchange.next_live = now + LIVE_EVERY
+        if now >= exchange.next_live or (self.sooner and now >= max(exchange.next_live - self.sooner, exchange.received + 1.0)):
+            exchange.next_live = now + watching.SELDOM
             exchange.tell_live(now)
         if not judges:
             return

@@ -191,6 +191,23 @@ def test_streams_in_flight_are_shown_and_ended_whichever_worker_runs_them(page: 
         assert "error" in lines[-1]
 
 
+COUNTED = """() => {
+  const shown = document.querySelector("#ep-inflight td:nth-child(7)")?.textContent;
+  window.seen ??= new Set();
+  if (shown > "") window.seen.add(shown);
+  return window.seen.size >= 4;
+}"""
+
+
+def test_what_is_known_of_a_stream_is_fresh_while_somebody_looks(page: Page, gateway: Gateway) -> None:
+    with streams(gateway, 1):
+        page.goto(LIST)
+        expect(page.locator("#ep-inflight")).to_contain_text("1 in flight")
+        page.wait_for_function(COUNTED, timeout=8000)  # four figures; at one in five seconds they would take fifteen
+        assert page.evaluate("[...window.seen].map(Number)") == sorted(page.evaluate("[...window.seen].map(Number)"))
+        page.locator("#ep-inflight").get_by_role("button", name="End this stream").click()
+
+
 def test_a_stream_is_ended_from_the_strip_too(page: Page, gateway: Gateway) -> None:
     with streams(gateway, 1) as got:
         page.goto(LIST)
