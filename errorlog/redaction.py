@@ -88,6 +88,17 @@ _HEADER = re.compile(
     rf"{_EDGE}((?:{_NAMES})\s?:\s?(?:(?:Bearer|Basic|Token|Digest)\s+)?)([^\s,;\"'<>{{}}\\]+)",
     re.IGNORECASE | re.ASCII,
 )
+# Which part of what each rule finds is the secret.
+_SECRET_IN: tuple[tuple[re.Pattern[str], tuple[str | int, ...]], ...] = (
+    (_USER_INFO, (0,)),
+    (_COOKIE_LINE, (2,)),
+    (_QUOTED_COOKIE, (2,)),
+    (_QUOTED, ("value",)),
+    (_ASSIGNED, (2,)),
+    (_HEADER, (2,)),
+    (_CREDENTIALS, (2, 4)),
+    (_SHAPES, (0,)),
+)
 
 
 def redact(value: Any, _depth: int = 0) -> Any:
@@ -129,6 +140,26 @@ def redact_text(text: str) -> str:
     text = _HEADER.sub(lambda found: found[1] + mask(found[2]), text)
     text = _CREDENTIALS.sub(lambda found: (found[1] or found[3]) + mask(found[2] or found[4]), text)
     return _SHAPES.sub(lambda found: mask(found[0]), text)
+
+
+def secret_spans(text: str) -> list[tuple[int, int]]:
+    """Where `redact_text` would mask something, as start and end, from left to right and apart from one another."""
+    if not _SUSPECT.search(text):
+        return []
+    found = sorted(
+        match.span(group)
+        for pattern, groups in _SECRET_IN
+        for match in pattern.finditer(text)
+        for group in groups
+        if match[group] and not _MASKED.fullmatch(match[group])
+    )
+    spans: list[tuple[int, int]] = []
+    for start, end in found:
+        if spans and start < spans[-1][1]:
+            spans[-1] = spans[-1][0], max(end, spans[-1][1])
+        else:
+            spans.append((start, end))
+    return spans
 
 
 def mask(secret: str) -> str:

@@ -1,13 +1,15 @@
 """Payload capture: what a client asked and what it was sent, kept with the audit entry when an operator asked for that.
 
 Off unless asked for (on the Audit page; the snapshot carries it to every process), bounded on each side, and redacted by
-the recorder like every other text before it touches the disk. What was streamed is kept as it was sent: a secret that a
-model spread over several events is not recognised in them.
+the recorder like every other text before it touches the disk; what a model spread over several events is masked here
+(relay/spread_secrets.py), since no single text shows it.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from relay.spread_secrets import without_spread_secrets
 
 LIMIT = 64 * 1024  # bytes kept of each side
 
@@ -37,4 +39,8 @@ class Captured:
                 kept[name] = data.decode("utf-8", "replace")
             if size > LIMIT:
                 kept[f"{name}_bytes"] = size
+        if "answer" in kept:
+            # Cut in the middle of an event, half a secret may stand where its other half cannot be found: the event goes.
+            whole = kept["answer"] if self.answer_size <= LIMIT else kept["answer"][: kept["answer"].rfind("\n") + 1 or None]
+            kept["answer"] = without_spread_secrets(whole)
         return kept
