@@ -9,18 +9,18 @@ anew; all else stays byte for byte. Works on whatever holds JSON objects one aft
 from __future__ import annotations
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from errorlog.redaction import mask, secret_spans
 
 DEEPEST = 10  # levels of an event that are read
 MOST_FAILURES = 100  # places that look like an object and are none, before the rest is left alone
-TELLS_APART = ("index", "output_index", "content_index", "item_id")  # two texts of one event's place are two by these
-
-Path = tuple[str | int, ...]
+TELLS_APART = frozenset({"index", "output_index", "content_index", "item_id"})  # two texts of one event's place are two by these
 
 
 @dataclass(slots=True)
@@ -33,19 +33,7 @@ class Event:
     changed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A text of an event: the holder and the key under which it stands, and where it begins in the text that all make."""
-
-    event: Event
-    holder: Any
-    key: str | int
-    text: str
-    start: int
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.text)
+Piece = tuple[Event, Any, str | int]  # a text of an event: the holder and the key under which it stands
 
 
 def without_spread_secrets(answer: str) -> str:
@@ -55,9 +43,7 @@ def without_spread_secrets(answer: str) -> str:
         return answer
     places: dict[tuple[Any, ...], list[Piece]] = defaultdict(list)
     for event in events:
-        for where, holder, key in _texts(event.value, (), 0):
-            pieces = places[where]
-            pieces.append(Piece(event, holder, key, holder[key], pieces[-1].end if pieces else 0))
+        _gather(event.value, (), event, places, DEEPEST)
     for pieces in places.values():
         if len(pieces) > 1:
             _mask(pieces)
@@ -80,43 +66,39 @@ def _events(answer: str) -> Iterator[Event]:
         at = answer.find("{", end)
 
 
-def _texts(value: Any, where: tuple[Any, ...], depth: int) -> Iterator[tuple[tuple[Any, ...], Any, str | int]]:
-    """Every text of an event: its place, and how to get at it."""
-    if depth > DEEPEST:
-        return
+def _gather(value: Any, where: tuple[Any, ...], event: Event, places: dict[tuple[Any, ...], list[Piece]], levels: int) -> None:
+    """Puts every text of an event among those of its place."""
     if isinstance(value, dict):
-        where = (*where, *(value[name] for name in TELLS_APART if isinstance(value.get(name), str | int)))
+        if not TELLS_APART.isdisjoint(value):
+            where = (*where, *(value[name] for name in value if name in TELLS_APART and isinstance(value[name], str | int)))
         pairs: Any = value.items()
-    elif isinstance(value, list):
-        pairs = enumerate(value)
     else:
-        return
-    for key, item in list(pairs):
+        pairs = enumerate(value)
+    for key, item in pairs:
         if isinstance(item, str):
-            yield (*where, key), value, key
-        else:
-            yield from _texts(item, (*where, key), depth + 1)
+            places[(*where, key)].append((event, value, key))
+        elif isinstance(item, dict | list) and levels:
+            _gather(item, (*where, key), event, places, levels - 1)
 
 
 def _mask(pieces: list[Piece]) -> None:
-    whole = "".join(piece.text for piece in pieces)
-    shared = [
-        (start, end)
-        for start, end in secret_spans(whole)
-        if not any(piece.start <= start and end <= piece.end for piece in pieces)
-    ]
-    if not shared:
+    whole = "".join([holder[key] for _, holder, key in pieces])
+    spans = secret_spans(whole)
+    if not spans:
         return
-    for piece in pieces:
-        kept, at = "", piece.start
+    ends = list(accumulate(len(holder[key]) for _, holder, key in pieces))
+    shared = [(start, end) for start, end in spans if bisect_right(ends, start) != bisect_left(ends, end)]
+    first = 0
+    for (event, holder, key), last in zip(pieces, ends, strict=True):
+        kept, at = "", first
         for start, end in shared:
-            if start < piece.end and end > piece.start:
-                kept += whole[at : max(start, piece.start)]
-                kept += mask(whole[start:end]) if start >= piece.start else ""
-                at = min(end, piece.end)
-        if at > piece.start:
-            piece.holder[piece.key] = kept + whole[at : piece.end]
-            piece.event.changed = True
+            if start < last and end > first:
+                kept += whole[at : max(start, first)] + (mask(whole[start:end]) if start >= first else "")
+                at = min(end, last)
+        if at > first:
+            holder[key] = kept + whole[at:last]
+            event.changed = True
+        first = last
 
 
 def _written(answer: str, events: list[Event]) -> str:
