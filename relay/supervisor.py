@@ -5,6 +5,8 @@ Before commitment a failed attempt goes on to the next candidate; after it, neve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -37,15 +39,15 @@ async def relay(exchange: Exchange, request: HttpRequest, question: Question, ro
         affinity = f"{exchange.client_key}\0{balancing.conversation(question.body or {}, exchange.variant_hash)}"
     exchange.upstream_model = route.upstream_model or exchange.model
     question = question.shaped(route.changes(question.body or {}))
-    candidates = _able(routing.candidates(route, question.dialect.protocol, now, affinity), question, exchange)
-    failure: AttemptFailed | None = None
-    tries = [item for item in candidates if not balancing.full(item)][: route.max_attempts]
-    if not tries:
+    able = _able(routing.candidates(route, question.dialect.protocol, now, affinity), question, exchange)
+    found = _placed(able)
+    if found is None:
         raise Refusal(Cause.RELAY_BUSY, "as many requests as may use each of the route's credentials; try again shortly")
-    for number, candidate in enumerate(tries):
-        place = balancing.take(candidate)
-        if place is None:  # it filled up while an earlier one was tried
-            continue
+    failure: AttemptFailed | None = None
+    tried = 0
+    while found is not None:
+        candidate, place = found
+        tried += 1
         if exchange.place is not None:
             exchange.place.leave()
         exchange.place = place
@@ -63,21 +65,28 @@ async def relay(exchange: Exchange, request: HttpRequest, question: Question, ro
         assert failure is not None
         if failure.cause in TIMEOUTS or CAUSES[failure.cause].outcome is Outcome.UPSTREAM_ERROR:
             routing.cool_after(candidate, failure.cause, failure.detail, exchange.loop.time(), failure.wait)
-        why = _no_more(exchange, failure, number + 1 < len(tries))
-        run.record.next = why or "tried the next"
-        if why:
-            break
+        why = _no_more(exchange, failure)
+        found = None if why or tried >= route.max_attempts else _placed(able)
+        run.record.next = why or ("tried the next" if found else "not tried again: no candidate left")
     assert failure is not None
     return _told(exchange, question.dialect, failure)
 
 
-def _able(candidates: list[routing.Candidate], question: Question, exchange: Exchange) -> list[routing.Candidate]:
-    """The candidates that this question can be put to.
+def _placed(able: Iterator[routing.Candidate]) -> tuple[routing.Candidate, balancing.Place] | None:
+    """The next candidate that has room for one more request, and its place; None when there is none."""
+    for candidate in able:
+        place = balancing.take(candidate)
+        if place is not None:
+            return candidate, place
+    return None
+
+
+def _able(candidates: list[routing.Candidate], question: Question, exchange: Exchange) -> Iterator[routing.Candidate]:
+    """The candidates that this question can be put to. It is put into an upstream's words when that one's turn comes.
 
     Raises:
         Refusal: there is none; what stands in the way is named when it is a field of the request.
     """
-    able: list[routing.Candidate] = []
     refused: BadField | None = None
     made_it = chains.bound(candidates, question)
     if candidates and not made_it:
@@ -88,27 +97,30 @@ def _able(candidates: list[routing.Candidate], question: Question, exchange: Exc
         if account in known:
             continue
         try:
-            if question.sending(candidate.upstream.protocol, exchange.upstream_model) is not None:
-                able.append(candidate)
-                known.add(account)
+            if question.sending(candidate.upstream.protocol, exchange.upstream_model) is None:
+                continue
         except BadField as error:
             refused = refused or error
-    if able:
-        return able
+            continue
+        known.add(account)
+        yield candidate
+    if known:
+        return
     if refused is not None:
         raise Refusal(Cause.BAD_REQUEST, str(refused))
     what = f"serves {exchange.model!r}" if exchange.model else f"has {question.path}"
     raise Refusal(Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {question.dialect.protocol} {what}")
 
 
-def _no_more(exchange: Exchange, failure: AttemptFailed, more: bool) -> str:
+def _no_more(exchange: Exchange, failure: AttemptFailed) -> str:
+    """Why nobody else is asked; empty when somebody may be."""
     if not failure.again:
         return "not tried again: another would have failed alike"
     if exchange.committed:
         return "not tried again: the client had been answered"
     if exchange.loop.time() - exchange.received > LAST_ATTEMPT_AFTER:
         return "not tried again: too late"
-    return "" if more else "not tried again: no candidate left"
+    return ""
 
 
 def _told(exchange: Exchange, dialect: Dialect, failure: AttemptFailed) -> HttpResponseBase:

@@ -16,7 +16,7 @@ import orjson
 
 from relay.ending import Cause
 from relay.routing import CredentialSpec, UpstreamSpec
-from relay.transport import headers_of
+from relay.transport import request_of
 
 # Hop-by-hop, ours to decide, or the client's own secret: never sent on. Everything else is the client's to say.
 DROPPED_HEADERS = frozenset(
@@ -89,9 +89,7 @@ class Adapter:
             "ca_bundle": upstream.ca_bundle or None,
             "fresh": fresh,
         }
-        request = httpx.Request(method, url, headers=headers_of(sent), stream=httpx.ByteStream(body), extensions=extensions)
-        request._content = body
-        return request
+        return request_of(method, url, sent, body, extensions)
 
 
 def by_http(request: httpx.Request) -> httpx.Request:

@@ -22,10 +22,10 @@ from relay.ending import Cause
 from relay.exchange import ClientClose
 
 EXTENSION = "epitaph.connection"
-USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the client has vanished
 TCP_INFO_SIZE = 192  # and offsets in struct tcp_info (linux/tcp.h)
 RETRANSMITS, PROBES = 2, 3  # bytes: how often in vain, since the last acknowledgement
-LAST_ACK, RTT, TOTAL_RETRANS, BYTES_ACKED, NOT_SENT, WINDOW_CLOSED = 56, 68, 100, 120, 144, 176
+LAST_ACK, BYTES_ACKED = 56, 120
+STATE = struct.Struct("=68xI28xI40xI28xQ")  # round trip, retransmits, bytes not sent, time of the closed window (in µs)
 
 
 class Cork:
@@ -62,13 +62,6 @@ class ClientConnection:
         self.progress_at = 0.0  # when it was last seen to grow
         self.resume_reading: Callable[[], None] = transport.resume_reading
         self.abort: Callable[[], None] = transport.abort
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
     def ended(self, how: str, cause: Cause, write_errno: str = "") -> None:
         """The connection ended. The first sign counts."""
@@ -159,10 +152,8 @@ class ClientConnection:
         except (OSError, AttributeError, ValueError, struct.error):
             pass  # the socket is gone, or this is no Linux: the fields stay unknown
         if info := self._tcp_info():
-            rtt = struct.unpack_from("I", info, RTT)[0] / 1000
-            retransmits = struct.unpack_from("I", info, TOTAL_RETRANS)[0]
-            not_sent = struct.unpack_from("I", info, NOT_SENT)[0]
-            window_closed = struct.unpack_from("Q", info, WINDOW_CLOSED)[0] / 1e6
+            rtt, retransmits, not_sent, closed_for = STATE.unpack_from(info)
+            rtt, window_closed = rtt / 1000, closed_for / 1e6
         return ClientClose(
             how=how,
             cause=cause,

@@ -1,4 +1,4 @@
-"""httpx's headers from pairs of bytes, without looking at each name and value again: a tenth of a request's cost.
+"""httpx's headers and requests, made of what is known to be right without a look at each part again: a tenth of a request's cost.
 
 tests/relay/transport/test_headers.py pins that the result is httpx's own.
 """
@@ -6,6 +6,7 @@ tests/relay/transport/test_headers.py pins that the result is httpx's own.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import httpx
 
@@ -15,6 +16,17 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> httpx.Headers:
     headers = httpx.Headers()
     headers._list = [(name, name.lower(), value) for name, value in pairs]
     return headers
+
+
+def request_of(
+    method: str, url: httpx.URL, headers: Iterable[tuple[bytes, bytes]], body: bytes, extensions: dict[str, Any]
+) -> httpx.Request:
+    """`httpx.Request` with this body, for a method in capitals and headers that lack nothing."""
+    request = httpx.Request.__new__(httpx.Request)
+    request.method, request.url, request.headers, request.extensions = method, url, headers_of(headers), extensions
+    request.stream = httpx.ByteStream(body)
+    request._content = body
+    return request
 
 
 def value_of(headers: httpx.Headers, name: bytes) -> str:
