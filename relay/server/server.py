@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -28,9 +29,15 @@ log = logging.getLogger(__name__)
 class GatewayServer(uvicorn.Server):
     """uvicorn's server with a drain of its own, whose tasks do not fail unseen."""
 
+    def __init__(self, config: uvicorn.Config, loaded: Callable[[], None]) -> None:
+        """`loaded` is called once all that serving needs is there."""
+        super().__init__(config)
+        self._loaded = loaded
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         install_in_loop(asyncio.get_running_loop())
         await super().startup(sockets)
+        self._loaded()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         RelayHandler.draining = True
@@ -65,8 +72,8 @@ class GatewayServer(uvicorn.Server):
         self._captured_signals.clear()  # else uvicorn raises the signal again, and the exit code is -15
 
 
-def serve(listener: socket.socket) -> None:
-    """Serves on `listener` until SIGTERM or SIGINT; returns when all is drained."""
+def serve(listener: socket.socket, loaded: Callable[[], None] = lambda: None) -> None:
+    """Serves on `listener` until SIGTERM or SIGINT; returns when all is drained. Calls `loaded` when it begins."""
     config = uvicorn.Config(
         "proxy_project.asgi:application",
         http=WatchedProtocol,
@@ -82,4 +89,4 @@ def serve(listener: socket.socket) -> None:
         ws_ping_timeout=60.0,
         ws_max_size=settings.MAX_BODY_BYTES,
     )
-    GatewayServer(config).run(sockets=[listener])
+    GatewayServer(config, loaded).run(sockets=[listener])

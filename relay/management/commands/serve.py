@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 
 from relay import alone, bootstrap, journal, metrics, routing
-from relay.processes import Parent, when_told
+from relay.processes import Parent, all_is_loaded, when_told
 from relay.rehearsal.server import FaultServer
 from relay.server import listening
 
@@ -52,7 +52,7 @@ def work(listener: socket.socket, place: int) -> None:
     alone.managed()
     metrics.take(place)
     routing.start_refresher()
-    serve(listener)
+    serve(listener, loaded=all_is_loaded)
     routing.stop_refresher()
     journal.shut()
     metrics.publish()
@@ -66,7 +66,9 @@ def ship(listener: socket.socket, place: int) -> None:
     metrics.take(place)
     stop = threading.Event()
     when_told(stop.set)
-    Shipper().run(stop)
+    shipper = Shipper()
+    all_is_loaded()
+    shipper.run(stop)
 
 
 async def rehearse(sock: socket.socket, listener: socket.socket) -> None:
