@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500  # lines in one transaction, and so records
 POLL_SECONDS = 0.05
-BATCH_SECONDS = 0.1  # a smaller batch waits for no longer than this
+BATCH_SECONDS = 0.1  # from one small batch to the next, and longer the more there is to do: each batch costs a few queries
+SECONDS_PER_LINE, LONGEST_WAIT = 0.01, 0.4
 SWEEP_SECONDS = 2.0  # how often new and dead journals are looked for
 SHOW_AFTER_SECONDS = 1.0  # an open request older than this gets its audit row
 BACKOFF_SECONDS = (0.2, 5.0)
@@ -84,8 +85,8 @@ class Shipper:
                 backoff = BACKOFF_SECONDS[0]
                 self._show(caught_up=count < BATCH)
                 if count < BATCH:
-                    spent = time.monotonic() - began
-                    pause(stop, max(BATCH_SECONDS - spent, POLL_SECONDS) if count else POLL_SECONDS)
+                    due = began + min(BATCH_SECONDS + SECONDS_PER_LINE * count, LONGEST_WAIT)
+                    pause(stop, max(due - time.monotonic(), POLL_SECONDS) if count else POLL_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is, the journals keep it
                 self._failed(error)
                 pause(stop, backoff)

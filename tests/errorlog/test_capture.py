@@ -160,7 +160,7 @@ async def test_a_workers_loop_is_watched(events: list[dict[str, Any]]) -> None:
 
     config = uvicorn.Config(application, host="127.0.0.1", port=0, lifespan="off", log_config=None)
     config.load()
-    server = GatewayServer(config)
+    server = GatewayServer(config, loaded=lambda: None)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     asyncio.get_running_loop().call_soon(boom)
