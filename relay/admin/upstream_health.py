@@ -23,6 +23,7 @@ SAMPLE = 200  # the newest streams of an upstream whose first event is looked at
 # So many failures are too many: a share of many requests, or the half of however few. All of them: it is failing.
 DEGRADED_SHARE, DEGRADED_LEAST, DEGRADED_OF_FEW = 0.05, 3, 0.5
 ENOUGH_LATELY = 5  # requests in this hour and the last that say more of now than the whole period does
+URGENCY = ("failing", "degraded", "cooling", "healthy", "idle", "off")
 LATELY = "in this hour and the last"
 
 
@@ -55,10 +56,11 @@ class UpstreamHealth:
 
 
 def health(period: Period, found: Traffic, open_now: InFlight, now: datetime) -> list[UpstreamHealth]:
-    """All upstreams, by name."""
+    """All upstreams: those that need somebody first, then by name."""
     running = {name: number for name, number, _ in open_now.by_upstream}
     rows = Upstream.objects.prefetch_related("credentials").order_by("name")
-    return [_upstream(row, found, running.get(row.name, 0), period, now) for row in rows]
+    found_so = [_upstream(row, found, running.get(row.name, 0), period, now) for row in rows]
+    return sorted(found_so, key=lambda row: URGENCY.index(row.state))
 
 
 def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: datetime) -> UpstreamHealth:
@@ -91,7 +93,7 @@ def _state(row: Upstream, credentials: list[CredentialHealth], found: Traffic, p
         return "degraded", "no credential is usable"
     cooling = [credential for credential in usable if credential.state == "cool"]
     if cooling and len(cooling) == len(usable):
-        return "cooling", cooling[0].sign
+        return "cooling", cooling[0].sign.removeprefix("cooling, ")
     whole, lately = found.standing[row.name], found.lately[row.name]
     if (state := _judged(lately)) and state != "healthy":
         return state, f"{_failures(lately)} {LATELY}"

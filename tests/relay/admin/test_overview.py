@@ -152,6 +152,14 @@ def test_few_requests_and_the_last_two_hours_tell_how_an_upstream_stands(
     assert (row.state, row.note) == (state, note)
 
 
+def test_upstreams_that_need_somebody_come_first() -> None:
+    for name in ("a", "b", "c", "d"):
+        make_upstream(name=name, enabled=name != "a")
+    counted(0, "completed", 9, provider="b")
+    counted(0, "upstream-error", 9, "upstream", provider="d")
+    assert list(states().items()) == [("d", "failing"), ("b", "healthy"), ("c", "idle"), ("a", "off")]
+
+
 def test_an_upstream_cools_when_all_its_credentials_do_and_says_until_when_and_why() -> None:
     upstream = make_upstream(name="mirror")
     first, second = make_credential(upstream, "sk-1", label="a"), make_credential(upstream, "sk-1", label="b")
@@ -161,7 +169,7 @@ def test_an_upstream_cools_when_all_its_credentials_do_and_says_until_when_and_w
         credential.save()
     (row,) = health(DAY, overview.traffic(DAY, NOW), overview.in_flight(NOW), NOW)
     assert row.state == "cooling"
-    assert row.note == "cooling, again in 60 s"
+    assert row.note == "again in 60 s"
     assert {credential.why for credential in row.credentials} == {"rate-limited: slow down"}
     second.cooling_until = None
     second.save()
