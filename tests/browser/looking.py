@@ -1,7 +1,7 @@
 """Looking at a page as its readers do: light and dark, on a desk and on a phone; and whether its text can be read.
 
 The pictures are kept under build/screenshots. What is asserted: nothing is wider than the window, every text has the
-contrast of WCAG AA against what lies beneath it, and every control has a name.
+contrast of WCAG AA against what lies beneath it, every control has a name, and on a phone none is too small to touch.
 """
 
 from __future__ import annotations

@@ -53,6 +53,15 @@
     return [...document.querySelectorAll(controls)].filter((e) => e.checkVisibility() && !named(e)).map((e) => e.outerHTML.slice(0, 120));
   },
 
+  /* WCAG 2.2, 2.5.8: on a phone no control is smaller than a fingertip may miss; links within a sentence are exempt. */
+  cramped() {
+    if (document.documentElement.clientWidth > 480) return [];
+    const controls = "button, summary, select, input:not([type=hidden], [type=checkbox], [type=radio]), .ep-btn, #ep-nav a, .ep-segmented a, .ep-tabs a";
+    const small = (e) => { const { width, height } = e.getBoundingClientRect(); return height && Math.min(width, height) < 24; };
+    const say = (e) => `${e.outerHTML.slice(0, 90)} is ${Math.round(e.getBoundingClientRect().width)} x ${Math.round(e.getBoundingClientRect().height)}`;
+    return [...document.querySelectorAll(controls)].filter((e) => e.checkVisibility() && small(e)).map(say);
+  },
+
   wider() {
     const most = document.documentElement.clientWidth + 1;
     if (document.documentElement.scrollWidth <= most) return [];

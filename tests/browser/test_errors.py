@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,24 @@ def test_a_broken_stream_is_told_drawn_and_linked_to_its_audit_entry(page: Page)
     assert drawing.locator(".s-stream").first.bounding_box()
     page.get_by_role("link", name="Audit entry of").click()
     page.wait_for_url("**/auditlog/auditentry/**")
+
+
+def test_three_clicks_on_a_phone_lead_from_the_red_number_to_one_victims_stream(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/admin/")
+    expect(page.locator("#ep-badge")).to_be_in_viewport()
+    page.locator("#ep-badge").click()
+    group = row(page, "StreamUpstreamError", "error-event")
+    # what breaks, how often, whose fault, since when
+    for words in ("vllm-berlin", "qwen3-coder-480b", "fault upstream", "since today", "unread"):
+        expect(group).to_contain_text(words)
+    expect(group.locator(".field-count")).to_contain_text(re.compile(r"\d % of \d"))
+    group.get_by_role("link", name="StreamUpstreamError").click()
+    expect(page.locator("#ep-verdict")).to_contain_text("The upstream vllm-berlin sent an error")
+    expect(page.locator("#ep-verdict")).to_contain_text("Fault: upstream.")
+    page.get_by_role("link", name="Audit entry of").click()
+    expect(page.locator(".ep-event-head")).to_contain_text("upstream-error")
+    expect(page.locator(".ep-tl-draw > svg")).to_be_visible()
 
 
 def test_keys_move_select_and_decide(page: Page) -> None:
@@ -133,4 +152,5 @@ def test_everything_works_without_a_script(plain: Page) -> None:
     expect(plain.locator("#ep-verdict")).to_contain_text("refused the connection")
     plain.get_by_role("button", name="Reopen").click()
     plain.get_by_role("link", name="Copy as JSON").click()
-    assert "as=json" in plain.url and "connect-refused" in plain.content()
+    plain.wait_for_url("**as=json*")
+    expect(plain.locator("body")).to_contain_text("connect-refused")

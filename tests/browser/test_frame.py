@@ -67,6 +67,20 @@ def test_the_badge_grows_while_the_page_is_open(page: Page, gateway: Gateway) ->
     expect(page.locator("#ep-badge")).to_have_class("ep-badge is-growing")
 
 
+def test_the_badge_does_not_ask_while_nobody_can_see_it(page: Page) -> None:
+    page.clock.install()
+    page.goto("/admin/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/errors/badge") else None)
+    hidden = "(state) => { Object.defineProperty(document, 'visibilityState', { value: state, configurable: true }); }"
+    page.evaluate(hidden, "hidden")
+    page.clock.run_for(95_000)
+    assert asked == []
+    page.evaluate(hidden, "visible")
+    with page.expect_response("**/api/errors/badge"):
+        page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def test_the_badge_says_99_plus(page: Page) -> None:
     page.goto("/admin/")
     page.evaluate("window.epitaphBadge(607)")

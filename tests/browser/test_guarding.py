@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from tests.browser.conftest import HOSTILE
 from tests.browser.looking import look
+from tests.browser.watching import Watch
 from tests.faults.conftest import Gateway
 
 
@@ -23,6 +24,23 @@ def test_a_stranger_is_sent_to_the_login_and_back(stranger: Page, path: str) -> 
 def test_the_management_api_explains_itself_under_the_policy(page: Page) -> None:
     page.goto("/api/docs")
     expect(page.locator("#operations-Errors-errorlog_api_groups, [id^=operations-Errors]").first).to_be_visible()
+
+
+def test_what_a_good_page_never_does_is_noticed(browser: Browser, gateway: Gateway) -> None:
+    """The watch over all these tests is watched itself: each kind of complaint, once."""
+    context = browser.new_context(base_url=gateway.url)
+    watch, page = Watch(context, gateway.url), context.new_page()
+    page.goto("/admin/login/")
+    assert watch.complaints() == []
+    page.evaluate("() => { const made = document.createElement('script'); made.textContent = '1'; document.body.append(made); }")
+    page.evaluate("() => console.error('told')")
+    page.evaluate("() => { setTimeout(() => { throw new Error('thrown'); }); }")
+    with pytest.raises(Error):
+        page.goto("http://127.0.0.2:9/elsewhere")
+    said = "\n".join(watch.complaints())
+    for kind in ("policy: script-src-elem refused inline", "told", "another host was asked", "script error: thrown"):
+        assert kind in said, kind
+    context.close()
 
 
 def test_behind_tls_the_server_says_so(gateway: Gateway) -> None:
