@@ -38,7 +38,7 @@ SAYS: dict[str, str] = {
     "redirected": "{upstream} answered with a redirect{status}, which is never followed.",
     # time
     "first-byte-timeout": "{upstream} took the request and sent nothing{waited}.",
-    "idle-timeout": "{upstream} went silent{after}{silent} and was given up.",
+    "idle-timeout": "{upstream} went silent{after} and was given up{silent}.",
     "stalled": "{upstream} kept the stream open{after} without any content, and was given up.",
     "total-timeout": "The answer of {upstream} took longer than it may{took}.",
     # ended

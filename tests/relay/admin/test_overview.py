@@ -27,9 +27,9 @@ def counted(hours_ago: int, outcome: str, count: int, fault: str = "", provider:
     HourlyCount.objects.create(hour=hour, provider=provider, model="gpt-5", outcome=outcome, fault=fault, count=count)
 
 
-def opened(provider: str | None, seconds_ago: float) -> None:
+def opened(provider: str | None, seconds_ago: float, **columns: Any) -> None:
     at = NOW - timedelta(seconds=seconds_ago)
-    AuditEntry.objects.create(id=new_record_id(), request_id=f"req_{seconds_ago}", time=at, provider=provider)
+    AuditEntry.objects.create(id=new_record_id(), request_id=f"req_{seconds_ago}", time=at, provider=provider, **columns)
 
 
 def a_group(name: str, hours: dict[int, int], **fields: Any) -> ErrorGroup:
@@ -92,6 +92,8 @@ def test_what_is_in_flight_is_counted_by_upstream_with_the_oldest() -> None:
     opened("openai", 5)
     opened("openai", 90)
     opened(None, 1)
+    opened("openai", 300, drill=True)  # neither what is rehearsed nor what the relay asks on its own
+    opened("openai", 400, direction="egress")
     found = overview.in_flight(NOW)
     assert found.total == 3
     assert found.by_upstream == [("openai", 2, 100.0), (overview.NO_UPSTREAM, 1, 50.0)]
