@@ -22,6 +22,7 @@ def list_page(view: Listing, user: Any, everything: bool = False) -> dict[str, A
     state = RecordingState.current()
     return {
         "view": view,
+        "costs": any(entry.cost is not None for entry in view.entries),
         "rows": [row(view, entry) for entry in view.entries],
         "menus": menus(view),
         "relaxed": relaxed(view) if not view.entries and not view.error else [],

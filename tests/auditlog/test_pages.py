@@ -384,3 +384,11 @@ def test_an_entry_that_is_not_there_is_404(admin_client: Client) -> None:
     for pk in ("nonsense", "00000000-0000-7000-8000-000000000000"):
         assert admin_client.get(f"{LIST}{pk}/change/").status_code in (302, 404)
         assert admin_client.get(f"{LIST}{pk}/inside/").status_code == 404
+
+
+def test_a_column_of_costs_takes_room_only_where_a_cost_is_known(admin_client: Client, entry: Build) -> None:
+    store_entries([entry(request_id="req_free")])
+    assert "is-costless" in page(admin_client)
+    store_entries([entry(request_id="req_priced", cost="0.25")])
+    body = page(admin_client)
+    assert "is-costless" not in body and "$0.2500" in body
