@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -143,6 +144,8 @@ class Run:
             return await transport().handle_async_request(request)
         if self.question.main and self.exchange.stream:
             request.extensions["on_close"] = self.exchange.upstream_closed
+            request.extensions["on_silence"] = self.exchange.upstream_unanswered
+            request.extensions["pings"] = settings.WEBSOCKET_PING_SECONDS, settings.WEBSOCKET_PONG_SECONDS
             request.extensions["sockets"] = self.exchange.upstream_sockets
             return await open_turn(request)
         return await transport().handle_async_request(by_http(request))

@@ -25,6 +25,7 @@ from relay.refusal import Refusal
 from relay.server.handler import RelayHandler
 from relay.server.protocol import EXTENSION
 from relay.server.request import ClientRequest
+from relay.server.websocket import UNANSWERED
 from relay.wire.registry import DIALECTS
 from relay.wire.sse import SSEScanner
 
@@ -32,7 +33,7 @@ METHOD = "WEBSOCKET"
 DIALECT = DIALECTS["responses"]
 OF_THE_UPGRADE = (b"sec-websocket-", b"upgrade", b"connection", b"content-length")
 LEFT = {1000: Cause.FIN, 1001: Cause.FIN, 1005: Cause.FIN}  # by choice, with a close frame; all else is a reset
-SERVICE_RESTART = 1012
+SERVICE_RESTART, UPGRADE_REFUSED = 1012, 426
 
 
 class SocketConnection:
@@ -47,12 +48,19 @@ class SocketConnection:
 
     def left(self, code: int | None, reason: str = "") -> None:
         """The client's connection ended with this close code; none: without a close frame."""
-        if self.close is not None:
-            return
         how = f"ws-{code or 1006}" + (f" {reason}"[:100] if reason else "")
-        self.close = ClientClose(how=how, cause=LEFT.get(code or 1006, Cause.CLIENT_RESET))
-        if self.watcher is not None:
-            self.watcher(self.close)
+        self._closed(ClientClose(how=how, cause=LEFT.get(code or 1006, Cause.CLIENT_RESET)))
+
+    def given_up(self, seconds: float) -> None:
+        """We ended the client's connection: a ping had not been answered for so long."""
+        why = f"the client answered no ping for {seconds:.0f} s"
+        self._closed(ClientClose(how="no-pong", cause=Cause.TCP_TIMEOUT, detail=why))
+
+    def _closed(self, close: ClientClose) -> None:
+        if self.close is None:
+            self.close = close
+            if self.watcher is not None:
+                self.watcher(close)
 
     def blocked_for(self, now: float) -> float:
         return 0.0 if self.blocked_since is None else max(now - self.blocked_since, 0.0)
@@ -87,6 +95,8 @@ class TurnHandler(RelayHandler):
 
     async def _view(self, exchange: Exchange, scope: dict[str, Any], body: bytes) -> HttpResponseBase:
         request = ClientRequest(scope, body)
+        if not settings.RESPONSES_WEBSOCKET:
+            raise Refusal(Cause.BAD_REQUEST, "Responses are not offered over a WebSocket here; use HTTP", UPGRADE_REFUSED)
         exchange.upstream_sockets = scope["extensions"][EXTENSION].upstream_sockets
         request.exchange = exchange  # type: ignore[attr-defined]
         request.auth = await ClientKeyAuth()(request)  # type: ignore[attr-defined]
@@ -123,11 +133,12 @@ class TurnOutput:
         self._socket = socket
         self._scanner = SSEScanner()
         self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
         self.content = b""
 
     async def __call__(self, message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.headers = message["status"], message["headers"]
         elif self.status != 200:
             self.content += message.get("body", b"")
             if not message.get("more_body"):
@@ -156,25 +167,23 @@ class ResponsesSocket(AsyncConsumer):
         self.turns: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.worker: asyncio.Task[None] | None = None
         self.over = False
-        if not settings.RESPONSES_WEBSOCKET:
-            await self._deny(426, b'{"error":{"message":"use HTTP","code":"upgrade_not_offered"}}')
-            return
         secret = secret_of(ClientRequest(self._http_scope(), b""))
-        if not secret or routing.current().key_for(secret) is None:
+        if not settings.RESPONSES_WEBSOCKET or not secret or routing.current().key_for(secret) is None:
             refused = TurnOutput(self)
             self.over = True  # nothing can be said before the upgrade
             await self.handler.relay(self._http_scope(), _one_body(b""), refused)  # recorded, and answered as HTTP is
-            await self._deny(refused.status, refused.content)
+            await self._deny(refused)
             return
         await self.send({"type": "websocket.accept"})
         self.worker = asyncio.create_task(self._work())
 
-    async def _deny(self, status: int, body: bytes) -> None:
-        self.over = True
+    async def _deny(self, refused: TurnOutput) -> None:
         if "websocket.http.response" in (self.scope.get("extensions") or {}):
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            await self.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-            await self.send({"type": "websocket.http.response.body", "body": body})
+            headers = refused.headers
+            if refused.status == UPGRADE_REFUSED:
+                headers = [*headers, (b"upgrade", b"HTTP/1.1")]  # RFC 9110, section 15.5.22: to what, then
+            await self.send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})
+            await self.send({"type": "websocket.http.response.body", "body": refused.content})
         else:
             await self.send({"type": "websocket.close"})
 
@@ -184,7 +193,10 @@ class ResponsesSocket(AsyncConsumer):
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         self.over = True
-        self.connection.left(message.get("code"), message.get("reason") or "")
+        if UNANSWERED in message:
+            self.connection.given_up(message[UNANSWERED])
+        else:
+            self.connection.left(message.get("code"), message.get("reason") or "")
         self.turns.put_nowait(None)
         if self.worker is not None:
             await self.worker

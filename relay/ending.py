@@ -367,6 +367,8 @@ def _fault(cause: Cause, facts: Facts) -> tuple[Fault, str]:
         return Fault.UPSTREAM, f"client left after {facts.upstream_silence:.1f} s of upstream silence"
     if rule.outcome is Outcome.CLIENT_WRITE_FAILED:
         blocked = max(facts.blocked_writing, facts.unsent_for)
+        if cause is Cause.TCP_TIMEOUT and not blocked:
+            return Fault.CLIENT, "the client no longer answered"
         return Fault.CLIENT, f"the client had not been reading for {blocked:.1f} s" if blocked else "a write failed"
     unanswered = facts.upstream_status is None and not facts.upstream_bytes
     if cause in DEAD_ON_ARRIVAL and facts.reused_connection and unanswered:

@@ -44,6 +44,7 @@ class ClientClose:
     retransmits: int | None = None
     blocked_for: float = 0.0
     write_errno: str = ""
+    detail: str = ""
     window_closed: float = 0.0  # seconds for which the client's receive window let nothing more through, in all
 
 
@@ -246,6 +247,10 @@ class Exchange:
         """The upstream closed its WebSocket; 1006: without a close frame."""
         self.close_code, self.close_reason = code, reason[:200]
 
+    def upstream_unanswered(self, seconds: float) -> None:
+        """The upstream has not answered a ping of ours for so long, and is given up."""
+        self.interrupt_wait = seconds
+
     def begin_read(self) -> None:
         """The upstream is waited for; called before each read."""
         self.reading_since = self.loop.time()
@@ -311,7 +316,7 @@ class Exchange:
         if self.client_close is not None or self.verdict is not None:
             return
         self.client_close = close
-        self.note(close.cause)
+        self.note(close.cause, close.detail)
         if self.task is not None and not self.sent_terminal:
             self.task.cancel()
 

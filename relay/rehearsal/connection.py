@@ -21,7 +21,7 @@ from typing import cast
 from . import http1, websocket
 from .http1 import BadRequest, Request
 from .ledger import Ended, Fate, Record
-from .steps import Close, Cut, End, Framing, Head, Hold, Pause, Reset, Step, Steps, Wire
+from .steps import Close, Cut, End, Framing, Head, Hold, Mute, Pause, Reset, Step, Steps, Wire
 from .websocket import WebSocketSession
 
 log = logging.getLogger(__name__)
@@ -167,6 +167,8 @@ class Connection(asyncio.Protocol):
                 await asyncio.sleep(seconds)
             case Hold():
                 await asyncio.Event().wait()  # until the task is cancelled: the other side left, or the server stops
+            case Mute():
+                pass
             case End():
                 await self._end(record)
                 return True

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from .events import Role
 from .scene import Scene
-from .steps import SSE_TYPE, Close, Cut, End, Framing, Head, Hold, Pause, Reset, Steps, Wire
+from .steps import SSE_TYPE, Close, Cut, End, Framing, Head, Hold, Mute, Pause, Reset, Steps, Wire
 
 Play = Callable[[Scene], Steps]
 Ending = type[End] | type[Cut] | type[Reset] | type[Hold]
@@ -159,6 +159,14 @@ def ws_close(scene: Scene) -> Steps:
     yield from scene.flow(scene.upto())
     code = scene.script.count("code", 1011)
     yield Cut() if code == 1006 else Close(code, scene.script.text("reason"))
+
+
+def no_pong(scene: Scene) -> Steps:
+    """After `after` deltas silence for ever, and a WebSocket's pings are not answered either."""
+    yield scene.head(1_000_000)
+    yield from scene.flow(scene.upto())
+    yield Mute()
+    yield Hold()
 
 
 # Behind or without the terminal event

@@ -33,6 +33,7 @@ class Fate:
     number: int
     ended: Ended = Ended.OPEN
     ended_at: float | None = None
+    pings: int = 0
 
     def seal(self, ended: Ended) -> None:
         if self.ended is Ended.OPEN:
@@ -63,6 +64,7 @@ class Record:
     answered_at: float | None = None
     ended: Ended = Ended.OPEN
     ended_at: float | None = None
+    pings: int = 0  # of its WebSocket, that came from the other side
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ class Ledger:
         """A snapshot, each record with what is known of its connection's end."""
         found = []
         for record, fate in list(self._rows):
-            record.ended_at, record.ended = fate.ended_at, fate.ended
+            record.ended_at, record.ended, record.pings = fate.ended_at, fate.ended, fate.pings
             found.append(Record(**asdict(record)))
         return found
 

@@ -114,6 +114,7 @@ _ROWS: tuple[Scenario, ...] = (
     Scenario("reset", endings.stopping(Reset, Framing.CHUNKED), "Resets inside a chunked body."),
     Scenario("reset-bare", endings.stopping(Reset, Framing.CLOSE), "Resets a body that ends by its close."),
     Scenario("ws-close", endings.ws_close, "Closes the WebSocket (Responses).", "code=1011 reason="),
+    Scenario("no-pong", endings.no_pong, "Silent in the middle, also to a WebSocket's pings."),
     Scenario("tool-cut", endings.tool_cut, "Stops inside the arguments of a tool call.", "end=cut|eof|reset|hold"),
     Scenario("idle", endings.idle, "Silent in the middle; then ends too early if told to.", "seconds=(for ever)"),
     Scenario("pings", endings.pings, "Nothing but keep-alives after some deltas.", "every=1"),

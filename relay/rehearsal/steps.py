@@ -75,5 +75,10 @@ class Close:
     reason: str = ""
 
 
-Step = Head | bytes | Wire | Pause | Hold | End | Cut | Reset | Close
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """From here on no ping of a WebSocket is answered; nothing over HTTP."""
+
+
+Step = Head | bytes | Wire | Pause | Hold | End | Cut | Reset | Close | Mute
 Steps = Generator[Step, None, None]

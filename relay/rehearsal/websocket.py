@@ -17,7 +17,7 @@ from typing import Protocol
 
 from .http1 import BadRequest, Request
 from .ledger import Ended, Fate, Record
-from .steps import Close, Cut, End, Head, Hold, Pause, Reset, Step, Steps, Wire
+from .steps import Close, Cut, End, Head, Hold, Mute, Pause, Reset, Step, Steps, Wire
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 METHOD = "WEBSOCKET"  # of the request that each message stands for
@@ -94,6 +94,7 @@ class WebSocketSession:
         self._turns: asyncio.Queue[bytes] = asyncio.Queue()
         self._last = b""  # the last message, which tells whether the answer was finished
         self._unsent = b""  # the beginning of an event
+        self._mute = False
 
     async def run(self) -> None:
         """Reads until the close; answers one message after the other meanwhile."""
@@ -110,7 +111,9 @@ class WebSocketSession:
         while True:
             opcode, final, payload = await self._read_frame()
             if opcode == PING:
-                await self._wires.write(encode_frame(PONG, payload))
+                self._wires.fate.pings += 1
+                if not self._mute:
+                    await self._wires.write(encode_frame(PONG, payload))
             elif opcode == CLOSE:
                 self._wires.fate.seal(Ended.CLIENT_FIN)
                 await self._wires.write(encode_frame(CLOSE, payload[:2]))
@@ -163,6 +166,8 @@ class WebSocketSession:
                 await asyncio.sleep(seconds)
             case Hold():
                 await asyncio.Event().wait()
+            case Mute():
+                self._mute = True
             case Close(code, reason):
                 await self._close(code, reason)
             case End():

@@ -21,6 +21,7 @@ from relay.ending import Cause
 from relay.exchange import LIVE
 from relay.server.handler import RelayHandler
 from relay.server.protocol import WatchedProtocol
+from relay.server.websocket import WatchedSocket
 
 STOP_SECONDS = 1.0
 log = logging.getLogger(__name__)
@@ -85,8 +86,9 @@ def serve(listener: socket.socket, loaded: Callable[[], None] = lambda: None) ->
         proxy_headers=False,
         backlog=2048,
         timeout_keep_alive=75,
-        ws_ping_interval=25.0,
-        ws_ping_timeout=60.0,
+        ws=WatchedSocket,
+        ws_ping_interval=settings.WEBSOCKET_PING_SECONDS,
+        ws_ping_timeout=settings.WEBSOCKET_PONG_SECONDS,
         ws_max_size=settings.MAX_BODY_BYTES,
     )
     GatewayServer(config, loaded).run(sockets=[listener])

@@ -1,8 +1,9 @@
 """Responses over WebSocket towards an upstream: one turn of a connection, in the shape of an HTTP answer.
 
 The request's body becomes a `response.create` message, each message of the answer an event of an event stream, so that
-nothing above this file knows the difference. What only a WebSocket knows, the close code, is told through the extension
-`on_close`. A connection outlives its turn only where the caller keeps it (extension `sockets`): there the upstream holds
+nothing above this file knows the difference. What only a WebSocket knows is told through extensions: the close code
+(`on_close`), and that a ping had no answer in time (`on_silence`); `pings` says how often they are sent and how long an
+answer may take. A connection outlives its turn only where the caller keeps it (extension `sockets`): there the upstream holds
 the state that `previous_response_id` names.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -23,7 +24,6 @@ from relay.transport.body import Sink
 from relay.transport.connector import trusting
 from relay.transport.facts import ConnectionFacts, TransportFailure
 
-PING_EVERY, PONG_WITHIN = 25.0, 60.0
 LARGEST_MESSAGE = 64 * 1024 * 1024
 TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 OF_HTTP = frozenset({"host", "connection", "content-length", "content-type", "accept-encoding", "accept", "transfer-encoding"})
@@ -70,12 +70,13 @@ async def open_turn(request: httpx.Request) -> httpx.Response:
     headers = [("content-type", "text/event-stream")]
     if socket.response is not None:
         headers += [pair for pair in socket.response.headers.raw_items() if pair[0].lower() in ("x-request-id", "cf-ray")]
-    return httpx.Response(200, headers=headers, stream=SocketBody(socket, kept, key, extensions.get("on_close")))
+    return httpx.Response(200, headers=headers, stream=SocketBody(socket, kept, key, extensions))
 
 
 async def _connected(request: httpx.Request) -> ClientConnection:
     extensions, url = request.extensions, request.url
     place = f"{url.host}:{url.port or (443 if url.scheme == 'wss' else 80)}"
+    every, within = extensions["pings"]
     options: dict[str, Any] = {}
     if url.scheme == "wss" and extensions.get("ca_bundle"):
         options["ssl"] = await asyncio.to_thread(trusting, extensions["ca_bundle"])
@@ -87,8 +88,8 @@ async def _connected(request: httpx.Request) -> ClientConnection:
             compression=None,
             proxy=extensions.get("proxy"),
             open_timeout=(extensions.get("timeout") or {}).get("connect"),
-            ping_interval=PING_EVERY,
-            ping_timeout=PONG_WITHIN,
+            ping_interval=every,
+            ping_timeout=within,
             max_size=LARGEST_MESSAGE,
             **options,
         )
@@ -125,12 +126,13 @@ class SocketBody(httpx.AsyncByteStream):
         socket: ClientConnection,
         kept: Sockets | None,
         key: tuple[str, str],
-        on_close: Callable[[int, str], None] | None,
+        told: Mapping[str, Any],
     ) -> None:
         self._socket = socket
         self._kept = kept
         self._key = key
-        self._on_close = on_close
+        self._on_close: Callable[[int, str], None] | None = told.get("on_close")
+        self._on_silence: Callable[[float], None] | None = told.get("on_silence")
         self.at_eof = False
 
     async def read(self) -> bytes:
@@ -163,7 +165,10 @@ class SocketBody(httpx.AsyncByteStream):
     def _closed(self, closed: ConnectionClosed) -> TransportFailure:
         self.at_eof = True
         if closed.rcvd is None and closed.sent is not None and closed.sent.code == 1011:
-            return TransportFailure(Cause.WS_CLOSE, f"the upstream answered no ping for {PONG_WITHIN:.0f} s")
+            seconds = self._socket.ping_timeout or 0.0
+            if self._on_silence is not None:
+                self._on_silence(seconds)
+            return TransportFailure(Cause.IDLE_TIMEOUT, f"the upstream answered no ping for {seconds:.0f} s")
         code, reason = (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd is not None else (NO_CLOSE_FRAME, "")
         if self._on_close is not None:
             self._on_close(code, reason)

@@ -52,16 +52,54 @@ base_url = "{url}"
 """
 
 
+TWO = """
+[[upstream]]
+name = "slow-socket"
+protocol = "openai-responses"
+base_url = "{ws}/v1"
+[[upstream.credential]]
+label = "slow"
+secret = "upstream-secret-slow"
+
+[[upstream]]
+name = "two"
+protocol = "openai-responses"
+base_url = "{url}/v1"
+[[upstream.credential]]
+label = "two-a"
+secret = "upstream-secret-two-a"
+[[upstream.credential]]
+label = "two-b"
+secret = "upstream-secret-two-b"
+
+[[route]]
+model = "in-turn"
+upstreams = ["two"]
+strategy = "round-robin"
+"""
+
+
 @pytest.fixture(scope="session")
 def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
     config = CONFIG + MORE
     for prefix in ("", "refusing-"):
         three = ", ".join(f'"{prefix}{name}"' for name in ("chat", "responses", "messages"))
         config = config.replace(f"[{three}]", f'[{three}, "{prefix}gemini", "{prefix}ollama"]')
-    running = Gateway(
-        tmp_path_factory.mktemp("clients"),
-        config.format(url=upstream.url, closed=free_port(), ws=upstream.url.replace("http", "ws")),
-    )
+    running = Gateway(tmp_path_factory.mktemp("clients"), filled(config, upstream))
     yield running
     if running.process.poll() is None:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def brisk(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
+    """Two workers, which ping every second and wait no longer for the answer."""
+    often = {"WEBSOCKET_PING_SECONDS": "1", "WEBSOCKET_PONG_SECONDS": "1"}
+    running = Gateway(tmp_path_factory.mktemp("brisk"), filled(CONFIG + MORE + TWO, upstream), WORKERS="2", **often)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def filled(config: str, upstream: FaultServer) -> str:  # noqa: F811
+    return config.format(url=upstream.url, closed=free_port(), ws=upstream.url.replace("http", "ws"))

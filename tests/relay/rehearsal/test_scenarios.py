@@ -87,6 +87,7 @@ WIRE: dict[str, tuple[str, bool, str]] = {
     "idle,seconds=0.01": ("proper", False, "truncated"),
     "pings,every=0.01": ("open", False, "open"),
     "trickle,every=0.01": ("open", False, "open"),
+    "no-pong": ("open", False, "open"),
     "no-done": ("proper", False, "proper"),
     "no-done-cut": ("truncated", False, "proper"),
     "no-done-silence": ("open", False, "proper"),
