@@ -108,6 +108,8 @@ def _able(candidates: list[routing.Candidate], question: Question, exchange: Exc
         return
     if refused is not None:
         raise Refusal(Cause.BAD_REQUEST, str(refused))
+    if question.counts:
+        raise Refusal(Cause.NO_ROUTE, f"no upstream of {exchange.model!r} has a call that counts tokens, so none can be counted")
     what = f"serves {exchange.model!r}" if exchange.model else f"has {question.path}"
     raise Refusal(Cause.NO_UPSTREAM_AVAILABLE, f"no upstream that speaks {question.dialect.protocol} {what}")
 

@@ -49,6 +49,11 @@ DIALECTS: tuple[Dialect, ...] = (
     OllamaGenerate(),
 )
 
+COUNTS: dict[str, tuple[str, dict[str, object]]] = {  # by the ending of the path
+    ":countTokens": ("gemini", {"totalTokens": 7}),
+    "/messages/count_tokens": ("anthropic", {"input_tokens": 7}),
+    "/responses/input_tokens": ("openai-responses", {"object": "response.input_tokens", "input_tokens": 7}),
+}
 KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key")
 
 
@@ -178,16 +183,24 @@ class FaultServer:
         record = self._ledger.open(request, connection.fate, connection.ordinal)
         if request.method == "GET" and request.path.rstrip("/").endswith("/models"):
             return record, _json(_models())
-        if request.path.endswith(":countTokens"):
-            return record, _json({"totalTokens": 7})
-        if request.path.endswith("/messages/count_tokens"):
-            return record, _json({"input_tokens": 7})
+        counted = next((answer for ending, answer in COUNTS.items() if request.path.endswith(ending)), None)
+        if counted is not None and counted[0] in (item.name for item in self._dialects):
+            return record, self._count(request, *counted)
         if request.path.endswith(BLOB):
             return record, blob(request)
         dialect = next((item for item in self._dialects if item.serves(request)), None)
         if request.method not in ("POST", METHOD) or dialect is None:
             return record, _echo(request)
         return record, self._play(request, dialect, connection, record)
+
+    def _count(self, request: Request, protocol: str, answer: dict[str, object]) -> Steps:
+        """A count of seven tokens; or the error status that the model's script names."""
+        dialect = next(item for item in self._dialects if item.name == protocol)
+        body = _object(request.body)
+        script = self._script(request, dialect.model(request, body))
+        if script.scenario != "status":
+            return _json(answer)
+        return SCENARIOS["status"].play(Scene(script, dialect, request, body, identity="count", now=int(time.time())))
 
     def _play(self, request: Request, dialect: Dialect, connection: Connection, record: Record) -> Steps:
         body = _object(request.body)

@@ -10,6 +10,7 @@ import orjson
 
 from relay.wire.passage import Opaque, Passage
 from relay.wire.registry import GEMINI_ARRAY, Dialect
+from relay.wire.translation.counting import Counted, counting, counts
 from relay.wire.translation.gathering import Gathered, gathered
 from relay.wire.translation.speaking import Listener
 from relay.wire.translation.translated import Translated, translate
@@ -54,6 +55,11 @@ class Question:
         """The same question with these fields set in its body."""
         return replace(self, changes=changes, _sendings={}) if changes and self.body is not None and self.main else self
 
+    @property
+    def counts(self) -> bool:
+        """Whether it asks how many tokens a prompt has."""
+        return not self.main and self.body is not None and counts(self.dialect, self.method, self.path)
+
     def sending(self, protocol: str, upstream_model: str | None) -> Sending | None:
         """What goes to an upstream of `protocol`; None when this question cannot be put to it at all.
 
@@ -84,10 +90,17 @@ class Question:
         return Sending(path, self.query, payload)
 
     def _translation(self, protocol: str, model: str) -> Sending | None:
+        if self.counts:
+            return self._count(protocol, model)
         if not self.main or self.body is None:
             return None
         found = translate(self.dialect, self.body | dict(self.changes), protocol, model, self.stream)
         return Sending(found.path, found.query, found.payload, own_headers=False, notes=found.notes)
+
+    def _count(self, protocol: str, model: str) -> Sending | None:
+        assert self.body is not None
+        found = counting(self.dialect, self.body, protocol, model)
+        return found and Sending(found[0], "", found[1], own_headers=False, notes=found[2])
 
     def _changed(self, changes: dict[str, Any]) -> bytes:
         """The client's bytes where nothing changes, or where what is ours can be put in front of them."""
@@ -109,11 +122,16 @@ class Question:
 
     def passage(self, protocol: str, upstream_model: str | None) -> Passage:
         """The way back: a new one for each attempt."""
-        if not self.main:
-            return Opaque(self.dialect)
         if protocol != self.dialect.protocol:
             sending = self.sending(protocol, upstream_model)
-            return Translated(self.dialect, protocol, self._listener(), sending.notes if sending else frozenset())
+            notes = sending.notes if sending else frozenset()
+            return (
+                Translated(self.dialect, protocol, self._listener(), notes)
+                if self.main
+                else Counted(self.dialect, protocol, notes)
+            )
+        if not self.main:
+            return Opaque(self.dialect)
         return Passage(self.dialect, withholds_usage=self._adds_usage)
 
     def gathered(self, protocol: str, body: bytes) -> Gathered | None:

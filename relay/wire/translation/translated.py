@@ -83,14 +83,24 @@ class Translation:
     notes: frozenset[str]
 
 
-def translate(dialect: Dialect, body: dict[str, Any], protocol: str, model: str, stream: bool) -> Translation:
-    """The request for an upstream of `protocol`.
+def prompt_for(dialect: Dialect, body: dict[str, Any], protocol: str) -> Prompt:
+    """What a request says, as far as an upstream of `protocol` has words for it.
 
     Raises:
         BadField: something in it cannot be carried, or has the wrong type.
     """
     prompt = MAPPINGS[dialect.protocol].read(body)
     settle(prompt, dialect.protocol, protocol)
+    return prompt
+
+
+def translate(dialect: Dialect, body: dict[str, Any], protocol: str, model: str, stream: bool) -> Translation:
+    """The request for an upstream of `protocol`.
+
+    Raises:
+        BadField: something in it cannot be carried, or has the wrong type.
+    """
+    prompt = prompt_for(dialect, body, protocol)
     target = MAPPINGS[protocol]
     written = target.write(prompt, model, stream)
     path, query = target.place(model, stream)
