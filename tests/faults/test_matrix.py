@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from relay.rehearsal.matrix import every_case
@@ -11,7 +13,7 @@ from tests.faults.checks import PROMISES
 from tests.faults.conftest import Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
-CASES = every_case()
+CASES = every_case(wide=os.environ.get("MATRIX") == "wide")
 
 
 @pytest.fixture(scope="module")

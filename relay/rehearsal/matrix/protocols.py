@@ -43,6 +43,7 @@ class Column:
     first: bytes = b"data:"  # what is in every event
     gap: bytes = b"\n\n"  # what ends an event
     media: str = "text/event-stream"
+    id: str = "id"  # the field of a whole answer that names it; empty where there is none
 
     def place(self, model: str, streamed: bool) -> str:
         """The request's target."""
@@ -185,6 +186,7 @@ COLUMNS: dict[str, Column] = {
             said=_gemini_said,
             streaming_path="/v1beta/models/{model}:streamGenerateContent?alt=sse",
             version="/v1beta",
+            id="responseId",
         ),
         Column(
             "ollama",
@@ -196,6 +198,7 @@ COLUMNS: dict[str, Column] = {
             told=_ollama_told,
             said=_ollama_said,
             version="",
+            id="",
             first=b"{",
             gap=b"\n",
             media="application/x-ndjson",

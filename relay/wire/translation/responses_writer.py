@@ -197,7 +197,7 @@ class Writer(OpeningWriter):
         reason = INCOMPLETE.get(end.stop, end.raw) if end and status == "incomplete" else None
         echoed = {name: listener.body.get(name, DEFAULTS.get(name)) for name in ECHOED}
         return {
-            "id": self._told.id or f"resp_{listener.seed}",
+            "id": self._id(),
             "object": "response",
             "created_at": listener.now,
             "status": status,
@@ -209,9 +209,14 @@ class Writer(OpeningWriter):
             "usage": usage(self._told.used) if ended and self._told.used else None,
         }
 
+    def _id(self) -> str:
+        return self._told.id or f"resp_{self._listener.seed}"
+
     def error(self, error: ClientError) -> bytes:
         answer = Answer()
         answer.response_id, answer.sequence_number = self._told.id or None, self._number
+        if self._number >= 0:  # the client knows it by an id already
+            answer.response_id = self._id()
         return openai_responses.error_frame(error, answer)
 
     def whole(self, events: Iterable[Event]) -> dict[str, Any]:
