@@ -75,7 +75,7 @@ class Run:
         self.record = exchange.begin_attempt(self.upstream, self.credential)
         passage = self.question.passage(self.upstream.protocol, exchange.upstream_model)
         reading = self.reading = Reading(exchange, self.record, self.question, passage, self.candidate)
-        exchange.answer = passage.answer
+        exchange.answer, exchange.evidence_ends = passage.answer, passage.evidence_ends
         try:
             response = await self._ask(fresh)
             reading.begin(response)

@@ -182,6 +182,7 @@ class Exchange:
         self.block_terminal = False  # whether that block ends the answer: the body ends with it
         # the end
         self.finish: Outcome | None = None
+        self.evidence_ends = False  # the client's protocol has no marker, and what the upstream sends goes to it as it is
         self.finish_reason = ""
         self.occurrences: list[Occurrence] = []
         self.interrupt: Occurrence | None = None  # what we stopped it for, until someone acts on it
@@ -319,6 +320,8 @@ class Exchange:
         self.note(close.cause, close.detail)
         if self.task is not None and not self.sent_terminal:
             self.task.cancel()
+        if self.evidence_ends and self.finish is not None and self.writing_since is None:
+            self.sent_terminal = True  # it had read that the answer is whole, and nothing tells it more
 
     def stop(self, cause: Cause, detail: str = "", waited: float = 0.0) -> None:
         """We end it, or the current attempt: wakes whatever the exchange waits for. The first reason counts."""

@@ -37,6 +37,11 @@ class Passage:
         return self.dialect.marked
 
     @property
+    def evidence_ends(self) -> bool:
+        """Whether the client knows by finish evidence alone that it has the whole answer."""
+        return not self.translates and not self.dialect.marked and not self.dialect.end
+
+    @property
     def answer(self) -> Answer:
         """What was learnt of the upstream's answer."""
         return self.reader.answer

@@ -28,7 +28,9 @@ def document() -> str:
     pairs = ", ".join(f"{tag} from {via}" for tag, via in VIA)
     count = (
         f"{len(rows)} rows, {cases} cases over real sockets. *All* are chat, responses and messages; one row of each kind "
-        f"({len(CORE)} of them, marked ◦) also runs for Gemini and Ollama, and translated: {pairs}."
+        f"({len(CORE)} of them, marked ◦) also runs for Gemini and Ollama, and translated: {pairs}. "
+        f"With `MATRIX=wide` every row that is about no protocol of its own does, for all five protocols and all twenty pairs "
+        f"({len(every_case(wide=True))} cases)."
     )
     parts = [INTRO.read_text().rstrip(), _outcomes(), _causes(), f"## The fault matrix\n\n{count}\n"]
     for title, found in sections.items():

@@ -47,6 +47,7 @@ CORE = frozenset(
         idle error-first error-later json-error-200 terminal-then-open terminal-then-reset ok tools reasoning split gzip
         mid-silence saved-401 saved-close not-again left-before-headers-fin left-big-request left-mid-stream-fin
         left-mid-stream-reset left-mid-whole-fin stuck-reset never-reads left-while-sending-fin bad-json bad-key unknown-model
+        left-with-the-end
         """,
     )
 )
