@@ -1,6 +1,6 @@
 """`make bench`: what the gateway costs, in units of a bare pass-through measured in the same run (docs/benchmark.md).
 
-    PYTHONPATH=. .venv/bin/python -m tests.bench [--quick] [--rounds N] [--only one|streams|memory]
+    PYTHONPATH=. .venv/bin/python -m tests.bench [--quick] [--rounds N] [--only one|streams|translated|memory]
 
 A slice of each server is measured between two of the bare one, and divided by their mean; the figure is the median of
 these ratios. Absolute times of a shared machine mean little, neighbouring slices much.
@@ -29,7 +29,11 @@ from tests.bench.servers import ROOT, Bare, Gateway, Nginx, Server
 
 AIMS = {("one", "worker"): 2.1, ("one", "tree"): 3.0, ("streams", "worker"): 1.25, ("streams", "tree"): 1.4}
 MEMORY_AIM = 60.0
-TITLES = {"one": "request with one chunk", "streams": "100 chunks, 20 ms apart, 200 at once"}
+TITLES = {
+    "one": "request with one chunk",
+    "streams": "100 chunks, 20 ms apart, 200 at once",
+    "translated": "the same for a Messages client",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,12 @@ class Shape:
     model: str
     requests: int
     at_once: int
+    protocol: str = "chat"  # of the gateway's clients: the upstream speaks chat, and nobody else translates
 
 
-SHAPES = {"one": Shape("one", 2000, 20), "streams": Shape("hundred", 200, 200)}
-QUICK = {"one": Shape("one", 800, 20), "streams": Shape("hundred", 200, 200)}
+STREAMS = {"streams": Shape("hundred", 200, 200), "translated": Shape("hundred", 200, 200, "messages")}
+SHAPES = {"one": Shape("one", 2000, 20), **STREAMS}
+QUICK = {"one": Shape("one", 800, 20), **STREAMS}
 
 
 @dataclass(slots=True)
@@ -63,7 +69,8 @@ class Bench:
 
     def slice(self, server: Server, shape: Shape) -> Slice:
         worker, whole = cpu(server.worker), cpu(server.whole)
-        reads = self.ask(Load(server.port, shape.model, shape.requests, shape.at_once))
+        protocol = shape.protocol if isinstance(server, Gateway) else "chat"
+        reads = self.ask(Load(server.port, shape.model, shape.requests, shape.at_once, protocol=protocol))
         self.asked[server.name] = self.asked.get(server.name, 0) + shape.requests
         server.settle(self.asked[server.name])
         return Slice(cpu(server.worker) - worker, cpu(server.whole) - whole, reads)
@@ -172,7 +179,8 @@ def report(figures: dict[str, Any]) -> str:
             for what in ("worker", "tree"):
                 ratio = found[what]
                 row += f"{ratio['median']:8.2f}{ratio['low']:8.2f}–{ratio['high']:5.2f}"
-            aim = f"{AIMS[name, 'worker']} / {AIMS[name, 'tree']}" if server == Gateway.name else ""
+            aims = [str(AIMS[name, what]) for what in ("worker", "tree") if (name, what) in AIMS]
+            aim = " / ".join(aims) if server == Gateway.name else ""
             lines.append(f"{row}{aim:>12}{found['reads_per_request']:8.1f}")
     for server, kib in figures.get("memory_kib_per_silent_stream", {}).items():
         aim = f"   aim {MEMORY_AIM:.0f}" if server == Gateway.name else ""

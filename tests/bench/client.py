@@ -12,14 +12,18 @@ import uvloop
 KEY = "bench-client-key-0001"
 QUESTION = "Tell me, in a few plain words, what a gateway between clients and language models is good for. " * 5
 HEAD = (
-    "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: identity\r\nConnection: keep-alive\r\n"
+    "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: identity\r\nConnection: keep-alive\r\n"
     "Accept: application/json\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 2.8.1\r\n"
     "X-Stainless-Lang: python\r\nX-Stainless-Package-Version: 2.8.1\r\nX-Stainless-OS: Linux\r\nX-Stainless-Arch: x64\r\n"
     "X-Stainless-Runtime: CPython\r\nX-Stainless-Runtime-Version: 3.11.9\r\nX-Stainless-Async: false\r\n"
     "x-stainless-retry-count: 0\r\nx-stainless-read-timeout: 600\r\n"
     f"Authorization: Bearer {KEY}\r\nContent-Length: %d\r\n\r\n"
 )
-END = b"data: [DONE]\n\n\r\n0\r\n\r\n"
+# What a protocol is asked at, what its body says besides, and how an answer ends.
+PROTOCOLS = {
+    "chat": ("/v1/chat/completions", b"", b"data: [DONE]\n\n\r\n0\r\n\r\n"),
+    "messages": ("/v1/messages", b'"max_tokens":999,', b'data: {"type":"message_stop"}\n\n\r\n0\r\n\r\n'),
+}
 SECONDS = 120.0
 
 
@@ -32,11 +36,14 @@ class Load:
     requests: int
     at_once: int
     hold: bool = False
+    protocol: str = "chat"
 
 
-def request(model: str) -> bytes:
-    body = b'{"model":"%s","stream":true,"messages":[{"role":"user","content":"%s"}]}' % (model.encode(), QUESTION.encode())
-    return (HEAD % len(body)).encode() + body
+def request(model: str, protocol: str) -> bytes:
+    path, more, _ = PROTOCOLS[protocol]
+    said = b'"messages":[{"role":"user","content":"%s"}]' % QUESTION.encode()
+    body = b'{"model":"%s","stream":true,%b%b}' % (model.encode(), more, said)
+    return (HEAD % (path, len(body))).encode() + body
 
 
 class Asking(asyncio.Protocol):
@@ -68,7 +75,7 @@ class Asking(asyncio.Protocol):
             if not self.held and b"word" in data:
                 self.held = True
                 self.run.connection_done(self.transport)
-        elif self.tail.endswith(END):
+        elif self.tail.endswith(self.run.end):
             self.ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,7 +92,8 @@ class Run:
         self.left = load.requests
         self.open = load.at_once
         self.reads = 0
-        self.request = request(load.model)
+        self.request = request(load.model, load.protocol)
+        self.end = PROTOCOLS[load.protocol][2]
         self.transports: list[Any] = []
 
     def connection_done(self, transport: Any) -> None:
