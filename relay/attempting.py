@@ -44,7 +44,7 @@ class Run:
     def __init__(self, exchange: Exchange, request: HttpRequest, question: Question, candidate: routing.Candidate) -> None:
         self.exchange = exchange
         self.request = request
-        self.question = question
+        self.question = question.asking(candidate.upstream.ask_for_usage)
         self.candidate = candidate
         self.upstream = candidate.upstream
         self.credential = candidate.credential

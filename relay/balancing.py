@@ -18,8 +18,9 @@ from django.conf import settings
 from relay.snapshot import CredentialSpec, RouteSpec, UpstreamSpec
 
 Key = tuple[int, int | None]  # an upstream and one of its credentials
+Countable = Key | tuple[str, int]  # or ("client", a client key's id)
 
-_in_use: dict[Key, int] = {}
+_in_use: dict[Countable, int] = {}
 _turns: dict[int, dict[int, int]] = {}  # by route, how far each upstream's turn is; see _next_turn
 _credential_turns: dict[int, int] = {}
 
@@ -39,12 +40,12 @@ class Candidate:
 
 
 class Place:
-    """One request's use of a candidate, from `take` to the first `leave`."""
+    """One request's use of a candidate, or of what its client key may use, until the first `leave`."""
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: Key) -> None:
-        self._key: Key | None = key
+    def __init__(self, key: Countable) -> None:
+        self._key: Countable | None = key
         _in_use[key] = _in_use.get(key, 0) + 1
 
     def leave(self) -> None:
@@ -71,7 +72,12 @@ def full(candidate: Candidate) -> bool:
 
 def in_use(candidate: Candidate) -> int:
     """How many requests of this process use it now."""
-    return _in_use.get(candidate.key, 0)
+    return taken(candidate.key)
+
+
+def taken(key: Countable) -> int:
+    """How many places of this process there are for it now."""
+    return _in_use.get(key, 0)
 
 
 def conversation(body: Mapping[str, Any], variant_hash: str | None) -> str:

@@ -135,6 +135,7 @@ class Exchange:
         # the upstream's side
         self.upstream: Any = None  # relay.routing.UpstreamSpec of the current attempt
         self.place: Any = None  # relay.balancing.Place, left at the end
+        self.client_place: Any = None  # the same, among the requests of its client key
         self.attempts: list[Attempt] = []
         self.sending: dict[str, Any] = {}  # of the current attempt; its `connection` tells how far it has come
         self.opaque = False  # a neighbouring path, whose answer is no stream of a protocol that we know
@@ -383,8 +384,9 @@ class Exchange:
             return self.verdict
         self.ended = self.loop.time()
         LIVE.discard(self)
-        if self.place is not None:
-            self.place.leave()
+        for place in (self.place, self.client_place):
+            if place is not None:
+                place.leave()
         self.median_gap = median_high(self.gaps) if self.gaps else None
         if self.interrupt is not None:
             self.occurrences.append(self.interrupt)

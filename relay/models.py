@@ -8,7 +8,7 @@ suffered is shown, and decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.db import models, transaction
@@ -198,6 +198,11 @@ class Upstream(Configured):
         blank=True,
         validators=[validation.ca_bundle],
         help_text="Absolute path, on every gateway machine, of a PEM file to trust instead of the system's. Empty: the system's.",
+    )
+    ask_for_usage = models.BooleanField(
+        null=True,
+        blank=True,
+        help_text="Whether a chat stream is asked for its usage when the client did not. Unknown: as ASK_FOR_USAGE says.",
     )
 
     class Meta:
@@ -393,6 +398,19 @@ class ClientKey(Configured):
         validators=[validation.model_globs],
         help_text="Model names or globs that this key may ask for, one a line. Empty: every routed model.",
     )
+    max_concurrency = models.PositiveIntegerField(
+        "requests at once",
+        null=True,
+        blank=True,
+        validators=[validation.concurrency],
+        help_text="Requests at once, shared out among the workers, at least one each; one more gets 429. Empty: no limit.",
+    )
+    tokens_per_day = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        validators=[validation.budget],
+        help_text="Tokens in and out, of each day in UTC; once they are used up, a request gets 402. Empty: no limit.",
+    )
     previous_digest = models.CharField(max_length=64, unique=True, null=True, editable=False)
     previous_hint = models.CharField(max_length=16, blank=True, editable=False)
     previous_expires_at = models.DateTimeField(null=True, editable=False)
@@ -408,6 +426,12 @@ class ClientKey(Configured):
                 condition=Q(previous_digest=None, previous_expires_at=None)
                 | (Q(previous_digest__isnull=False, previous_expires_at__isnull=False) & ~Q(previous_digest=F("digest"))),
                 name="client_key_earlier_key_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_concurrency=None) | Q(max_concurrency__gt=0), name="client_key_concurrency_is_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(tokens_per_day=None) | Q(tokens_per_day__gt=0), name="client_key_budget_is_positive"
             ),
         ]
 
@@ -446,6 +470,26 @@ class ClientKey(Configured):
 
 
 # What the shipper keeps (relay/shipper): nothing of it is for people to edit.
+
+
+class Spend(models.Model):
+    """The tokens of one day of a client key that has a budget, as far as they are on record."""
+
+    client_key = models.CharField(max_length=100)  # its label, which is what records carry
+    day = models.DateField()
+    tokens = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["client_key", "day"], name="spend_of_a_day_stands_once")]
+
+    def __str__(self) -> str:
+        return f"{self.client_key}, {self.day}: {self.tokens}"
+
+    @classmethod
+    def of_today(cls, label: str) -> int:
+        """The tokens that a client key has used today, in UTC."""
+        row = cls.objects.filter(client_key=label, day=datetime.now(UTC).date()).first()
+        return row.tokens if row else 0
 
 
 class JournalCheckpoint(models.Model):

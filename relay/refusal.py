@@ -66,7 +66,7 @@ def error_response(cause: Cause, error: ClientError, dialect: Dialect) -> HttpRe
     if CAUSES[cause].outcome not in (Outcome.COMPLETED, Outcome.INCOMPLETE):
         details = "".join(char for char in error.message if " " <= char <= "~" and char not in '"\\')
         response["Proxy-Status"] = f'epitaph; error={_proxy_error(cause)}; details="{details[:200]}"'
-    if cause in (Cause.RELAY_BUSY, Cause.DRAINING):
+    if cause in (Cause.RELAY_BUSY, Cause.DRAINING, Cause.OVER_LIMIT):
         response["Retry-After"] = "1"
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"

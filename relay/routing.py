@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from relay import bell, models, stopping, vault, watching
+from relay import bell, models, quotas, stopping, vault, watching
 from relay.balancing import Candidate, ranked
 from relay.ending import Cause
 from relay.snapshot import (
@@ -195,6 +195,7 @@ def upstream_spec(row: models.Upstream) -> UpstreamSpec:
         commit_after=row.commit_after,
         proxy=row.proxy or None,
         ca_bundle=row.ca_bundle or None,
+        ask_for_usage=row.ask_for_usage,
         # An upstream that never had a credential asks for none; one whose credentials are all off has nothing to try.
         credentials=tuple(filter(None, map(_credential, credentials))) if credentials else (NO_CREDENTIAL,),
     )
@@ -242,13 +243,12 @@ def _keys() -> dict[bytes, ClientKeySpec]:
     keys: dict[bytes, ClientKeySpec] = {}
     for row in models.ClientKey.objects.all():
         end = row.expires_at.timestamp() if row.expires_at else None
+        spec = ClientKeySpec(row.pk, row.label, row.allowed_globs, end, row.enabled, row.max_concurrency, row.tokens_per_day)
         if row.previous_digest and row.previous_expires_at:
             previous_end = row.previous_expires_at.timestamp()
             previous_end = previous_end if end is None else min(previous_end, end)
-            keys[bytes.fromhex(row.previous_digest)] = ClientKeySpec(
-                row.pk, row.label, row.allowed_globs, previous_end, row.enabled
-            )
-        keys[bytes.fromhex(row.digest)] = ClientKeySpec(row.pk, row.label, row.allowed_globs, end, row.enabled)
+            keys[bytes.fromhex(row.previous_digest)] = replace(spec, expires_at=previous_end)
+        keys[bytes.fromhex(row.digest)] = spec
     return keys
 
 
@@ -284,6 +284,7 @@ class Refresher(threading.Thread):
                 snapshot = load_now()
                 logger.info("Configuration version %d is in use.", snapshot.version)
                 stopping.obey(snapshot)
+            quotas.learn(_snapshot)
             _show_cooling()
         except (DatabaseError, InterfaceError) as error:
             if not self._away:

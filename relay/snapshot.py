@@ -50,6 +50,7 @@ class UpstreamSpec:
     commit_after: float = 45.0  # 0 = never
     proxy: str | None = None
     ca_bundle: str | None = None
+    ask_for_usage: bool | None = None  # of streams whose client did not; None: as the setting says
     credentials: tuple[CredentialSpec, ...] = ()  # those that may be used; none when all are switched off
 
 
@@ -81,6 +82,8 @@ class ClientKeySpec:
     allowed_models: tuple[str, ...] = ()
     expires_at: float | None = None
     enabled: bool = True
+    max_concurrency: int | None = None
+    tokens_per_day: int | None = None
 
     def usable(self, now: float) -> bool:
         """Switched on and not expired; `now` in epoch seconds."""

@@ -82,9 +82,15 @@ def attempts(value: int) -> None:
 
 
 def concurrency(value: int) -> None:
-    """How many requests may use a credential at once."""
+    """How many requests may use a credential, or a client key, at once."""
     if not 1 <= value <= 1_000_000:
         raise ValidationError("expected a whole number from 1 to 1000000")
+
+
+def budget(value: int) -> None:
+    """How many tokens a client key may use in a day."""
+    if not 1 <= value <= 10**15:
+        raise ValidationError("expected a whole number from 1 to 1000000000000000")
 
 
 def weight(value: int) -> None:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from proxy_project.reader_zone import zone_name
 from relay.admin.naming import NamedSplitDateTime
-from relay.models import ClientKey
+from relay.models import ClientKey, Spend
 
 
 class RotationForm(forms.Form):
@@ -58,17 +58,36 @@ class ClientKeyAdmin(admin.ModelAdmin):
     list_display = ("label", "hint", "state", "allowed", "expires_at", "rotated_at", "created_at")
     list_filter = ("enabled",)
     search_fields = ("label", "hint")
-    fields = ("label", "enabled", "expires_at", "allowed_models", "hint", "state", "created_at", "rotated_at")
-    readonly_fields = ("hint", "state", "created_at", "rotated_at")
+    fields = (
+        "label",
+        "enabled",
+        "expires_at",
+        "allowed_models",
+        "max_concurrency",
+        "tokens_per_day",
+        "used_today",
+        "hint",
+        "state",
+        "created_at",
+        "rotated_at",
+    )
+    readonly_fields = ("used_today", "hint", "state", "created_at", "rotated_at")
     change_form_template = "admin/relay/clientkey/change_form.html"
     formfield_overrides = {models.DateTimeField: {"widget": NamedSplitDateTime}}
 
     def get_fields(self, request: HttpRequest, obj: ClientKey | None = None) -> Any:
-        return self.fields if obj else ("label", "expires_at", "allowed_models")
+        return self.fields if obj else ("label", "expires_at", "allowed_models", "max_concurrency", "tokens_per_day")
 
     @admin.display(description="may ask for")
     def allowed(self, key: ClientKey) -> str:
         return ", ".join(key.allowed_globs) or "every model"
+
+    @admin.display(description="tokens used today")
+    def used_today(self, key: ClientKey) -> str:
+        if key.tokens_per_day is None:
+            return "not counted without a limit"
+        used = Spend.of_today(key.label)
+        return f"{used:,} of {key.tokens_per_day:,}" + (": used up until 00:00 UTC" if used >= key.tokens_per_day else "")
 
     @admin.display(description="state")
     def state(self, key: ClientKey) -> str:

@@ -83,6 +83,7 @@ class UpstreamAdmin(admin.ModelAdmin):
             },
         ),
         ("Network", {"fields": ("proxy", "ca_bundle"), "classes": ("collapse",)}),
+        ("Usage", {"fields": ("ask_for_usage",), "classes": ("collapse",)}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Upstream]:

@@ -9,12 +9,12 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from relay import routing, supervisor
+from relay import quotas, routing, supervisor
 from relay.api.form import form_field
 from relay.ending import Cause
 from relay.exchange import Exchange
 from relay.refusal import Refusal
-from relay.snapshot import RouteSpec
+from relay.snapshot import ClientKeySpec, RouteSpec
 from relay.wire.events import BadField, RequestFacts
 from relay.wire.question import Question
 from relay.wire.registry import Dialect
@@ -104,7 +104,20 @@ def _begin(request: HttpRequest, dialect: Dialect) -> Exchange:
     exchange.tag = dialect.tag
     exchange.heartbeat_frame = dialect.heartbeat
     exchange.stream_type = dialect.stream_type
+    key = request.auth  # type: ignore[attr-defined]
+    if key.max_concurrency is not None or key.tokens_per_day is not None:
+        _admit(exchange, key)
     return exchange
+
+
+def _admit(exchange: Exchange, key: ClientKeySpec) -> None:
+    if quotas.used_up(key):
+        raise Refusal(
+            Cause.OVER_BUDGET, f"{key.tokens_per_day} tokens a day are used up for this client key; the day ends at 00:00 UTC"
+        )
+    exchange.client_place = quotas.take(key)
+    if exchange.client_place is None:
+        raise Refusal(Cause.OVER_LIMIT, f"this client key may ask {key.max_concurrency} at once, and does; try again shortly")
 
 
 def _query(request: HttpRequest) -> str:

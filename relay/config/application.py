@@ -139,6 +139,7 @@ def _apply_key(entry: DeclaredKey, number: int, file: str) -> list[Change]:
     values = {
         "expires_at": entry.expires_at,
         "allowed_models": "\n".join(entry.allowed_models),
+        **entry.settings,
         **_switch(entry.enabled),
     }
     return _save(row, f"client key {entry.label}", values, notes)

@@ -23,9 +23,10 @@ from proxy_project.environment import SettingError
 from relay import models, validation, vault
 
 TIMES = tuple(f"{what}_timeout" for what in ("connect", "first_byte", "idle", "stalled", "total", "write"))
-UPSTREAM_FIELDS = ("name", "protocol", "base_url", "enabled", *TIMES, "commit_after", "proxy", "ca_bundle")
+UPSTREAM_FIELDS = ("name", "protocol", "base_url", "enabled", *TIMES, "commit_after", "proxy", "ca_bundle", "ask_for_usage")
 CREDENTIAL_SETTINGS = ("max_concurrency", "proxy")
 ROUTE_SETTINGS = ("upstream_model", "max_attempts", "strategy", "defaults", "overrides")
+CLIENT_KEY_SETTINGS = ("max_concurrency", "tokens_per_day")
 TABLES = ("upstream", "route", "client_key")
 
 
@@ -64,6 +65,7 @@ class DeclaredKey:
     enabled: bool | None = None
     expires_at: datetime | None = None
     allowed_models: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by the model's field names, defaults filled in
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +193,14 @@ def _weights(place: Place, value: Any, upstreams: Sequence[str]) -> Mapping[str,
 
 
 def _client_key(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredKey:
-    _refuse_unknown(place, table, ["label", "key", "key_env", "enabled", "expires_at", "allowed_models"])
+    _refuse_unknown(place, table, ["label", "key", "key_env", "enabled", "expires_at", "allowed_models", *CLIENT_KEY_SETTINGS])
     return DeclaredKey(
         _column(place, table, models.ClientKey, "label", required=True),
         _secret(place, table, "key", environment, variables),
         _switch(place, table, models.ClientKey),
         _column(place, table, models.ClientKey, "expires_at"),
         _texts(place, table, "allowed_models", "a list of model names or globs", validation.model_glob),
+        {name: _column(place, table, models.ClientKey, name) for name in CLIENT_KEY_SETTINGS},
     )
 
 

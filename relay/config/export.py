@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 from django.db import models as fields
 
-from relay.config.document import CREDENTIAL_SETTINGS, ROUTE_SETTINGS, UPSTREAM_FIELDS
+from relay.config.document import CLIENT_KEY_SETTINGS, CREDENTIAL_SETTINGS, ROUTE_SETTINGS, UPSTREAM_FIELDS
 from relay.models import ClientKey, Credential, Route, Upstream
 
 HEAD = """\
@@ -50,7 +50,7 @@ def _route(row: Route) -> dict[str, Any] | None:
 
 
 def _client_key(row: ClientKey) -> dict[str, Any]:
-    table = _settings(row, ("label", "enabled", "expires_at"), always=("label", "enabled"))
+    table = _settings(row, ("label", "enabled", "expires_at", *CLIENT_KEY_SETTINGS), always=("label", "enabled"))
     return table | ({"allowed_models": list(row.allowed_globs)} if row.allowed_globs else {})
 
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 from auditlog.ingest import count_dropped, store_entries
 from errorlog.ingest import store_events
 from proxy_project import VERSION
+from relay import quotas
 from relay.close_record import PLATFORM
 from relay.models import JournalCheckpoint
 from relay.record_id import new_record_id
@@ -99,6 +100,9 @@ def store(items: Sequence[Item], places: Iterable[Place], root: Path, dropped: S
                     continue
                 _store_some([_report(item, why, root)], [])
             _count_some(dropped)
+            quotas.spend(
+                entry for entries in (*(item.entries for item in items if not item.passing), dropped) for entry in entries
+            )
             _move(places)
     except DatabaseError as error:
         raise Unavailable(str(error)) from error

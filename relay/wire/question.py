@@ -51,6 +51,10 @@ class Question:
     changes: Mapping[str, Any] = field(default_factory=dict)  # what the route sets in the body
     _sendings: dict[tuple[str, str | None], Sending] = field(default_factory=dict)
 
+    def asking(self, usage: bool | None) -> Question:
+        """The same question to an upstream that has a rule of its own for usage that the client did not ask for."""
+        return self if usage is None or usage is self.asks_usage else replace(self, asks_usage=usage, _sendings={})
+
     def shaped(self, changes: Mapping[str, Any]) -> Question:
         """The same question with these fields set in its body."""
         return replace(self, changes=changes, _sendings={}) if changes and self.body is not None and self.main else self

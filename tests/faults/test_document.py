@@ -16,8 +16,8 @@ ELSEWHERE = {
     Cause.REQUEST_WRITE_FAILED: "tests/relay/transport: the scripted upstream reads every request whole",
     Cause.RELAY_BUSY: "tests/faults/test_routing.py",
     Cause.DRAINING: "tests/crash/test_shutdown.py",
-    Cause.OVER_LIMIT: "client keys have no limits yet",
-    Cause.OVER_BUDGET: "client keys have no budget yet",
+    Cause.OVER_LIMIT: "tests/faults/test_routing.py",
+    Cause.OVER_BUDGET: "tests/faults/test_routing.py",
     Cause.UNKNOWN: "tests/relay: another server than ours tells nothing of how a client left",
 }
 

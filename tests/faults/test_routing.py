@@ -1,6 +1,7 @@
 """What a route and a credential ask for, seen at the upstream: shares, limits, parameters, an upstream by its name."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -29,6 +30,22 @@ base_url = "{url}/v1"
 label = "wide"
 secret = "upstream-secret-wide"
 
+[[upstream]]
+name = "unasked"
+protocol = "openai-chat"
+base_url = "{url}/v1"
+ask_for_usage = false
+
+[[client_key]]
+label = "one at once"
+key = "{one_at_once}"
+max_concurrency = 1
+
+[[client_key]]
+label = "thirty a day"
+key = "{thirty}"
+tokens_per_day = 30
+
 [[route]]
 model = "mid-silence*"
 upstreams = ["first"]
@@ -46,12 +63,13 @@ upstreams = ["first", "second"]
 strategy = "round-robin"
 weights = {{second = 2}}
 """
+ONE_AT_ONCE, THIRTY = "client-key-one-at-once", "client-key-thirty-a-day"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(scope="module")
 def routed(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(tmp_path_factory.mktemp("routed"), CONFIG.format(url=upstream.url))
+    running = Gateway(tmp_path_factory.mktemp("routed"), CONFIG.format(url=upstream.url, one_at_once=ONE_AT_ONCE, thirty=THIRTY))
     yield running
     running.stop()
 
@@ -103,3 +121,48 @@ def test_a_method_that_a_path_does_not_take_is_refused_in_words(routed: Gateway)
     assert "takes" in answer.json()["error"]["message"]
     entry = routed.entry(answer.headers["x-request-id"])
     assert (entry["outcome"], entry["cause"], entry["fault"]) == ("rejected", "bad-request", "client")
+
+
+def test_an_upstream_that_is_not_to_be_asked_for_usage_is_not(routed: Gateway, upstream: FaultServer) -> None:
+    for model, asked in (("unasked/ok", False), ("second/ok", True)):
+        upstream.clear_log()
+        ask(routed, model, stream=True)
+        assert ("include_usage" in upstream.log()[-1].body) is asked
+
+
+def messages(gateway: Gateway, model: str, key: str) -> httpx.Response:
+    body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+    return httpx.post(f"{gateway.url}/v1/messages", json=body, headers={"x-api-key": key}, timeout=20)
+
+
+def test_one_more_than_a_client_key_may_ask_at_once_is_refused_until_one_has_ended(
+    routed: Gateway, upstream: FaultServer
+) -> None:
+    body = {"model": "second/mid-silence,seconds=2", "stream": True, "messages": []}
+    headers = {"authorization": f"Bearer {ONE_AT_ONCE}"}
+    with httpx.stream("POST", f"{routed.url}/v1/chat/completions", json=body, headers=headers, timeout=20) as first:
+        assert first.status_code == 200
+        upstream.clear_log()
+        second = messages(routed, "second/ok", ONE_AT_ONCE)
+        assert (second.status_code, second.headers["retry-after"]) == (429, "1")
+        assert second.json()["error"]["type"] == "rate_limit_error"  # in the caller's protocol
+        assert ask(routed, "second/ok").status_code == 200  # another key is another's
+        assert len(upstream.log()) == 1
+        entry = routed.entry(second.headers["x-request-id"])
+        assert (entry["outcome"], entry["cause"], entry["fault"]) == ("rejected", "over-limit", "client")
+        first.read()
+    assert messages(routed, "second/ok", ONE_AT_ONCE).status_code == 200
+
+
+def test_a_client_key_that_has_used_the_tokens_of_its_day_is_refused(routed: Gateway, upstream: FaultServer) -> None:
+    for _ in range(2):  # 17 tokens each
+        assert messages(routed, "second/ok", THIRTY).status_code == 200
+    deadline = time.monotonic() + 10
+    while (answer := messages(routed, "second/status,code=400", THIRTY)).status_code == 400:  # which uses no tokens
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert answer.status_code == 402
+    assert "30 tokens a day are used up" in answer.json()["error"]["message"]
+    entry = routed.entry(answer.headers["x-request-id"])
+    assert (entry["outcome"], entry["cause"], entry["fault"]) == ("rejected", "over-budget", "client")
+    assert ask(routed, "second/ok").status_code == 200

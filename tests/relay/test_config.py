@@ -20,6 +20,7 @@ base_url = "https://api.openai.com/v1"
 connect_timeout = 10
 idle_timeout = 12.5
 commit_after = 0
+ask_for_usage = false
 proxy = "http://proxy.example:3128"
 [[upstream.credential]]
 label = "team-a"
@@ -55,6 +56,8 @@ label = "laptop"
 key_env = "LAPTOP_KEY"
 allowed_models = ["gpt-*", "small"]
 expires_at = 2031-01-31T00:00:00Z
+max_concurrency = 4
+tokens_per_day = 100_000
 """
 ENVIRONMENT = {"TEAM_A": "sk-a", "LAPTOP_KEY": "key of the laptop"}
 UPSTREAM = '[[upstream]]\nname = "a"\nprotocol = "openai-chat"\nbase_url = "http://a/v1"\n'
@@ -95,6 +98,8 @@ def test_a_whole_file_becomes_rows(tmp_path: Path) -> None:
     assert key == ClientKey.known("key of the laptop")
     assert key.allowed_globs == ("gpt-*", "small")
     assert key.expires_at is not None and key.expires_at.year == 2031
+    assert (key.max_concurrency, key.tokens_per_day) == (4, 100_000)
+    assert openai.ask_for_usage is False
 
 
 @pytest.mark.django_db
@@ -197,6 +202,7 @@ MISTAKES = [
     (UPSTREAM + 'ca_bundle = "/absent.pem"', "field ca_bundle: is '/absent.pem'; expected a readable PEM file"),
     (UPSTREAM + UPSTREAM, "[[upstream]] number 2 (a), field name: is also that of number 1"),
     (credential('label = "x"'), "[[upstream.credential]] number 1 (x), field secret: is missing, and no such"),
+    ('[[client_key]]\nlabel = "l"\nkey = "k"\ntokens_per_day = 0', "field tokens_per_day: is 0; expected a whole number"),
     (credential('label = "x"\nsecret = "s"\nmax_concurrency = 0'), "field max_concurrency: is 0; expected a whole number"),
     (credential('label = "x"\nsecret = "s"\nsecret_env = "TEAM_A"'), "field secret: expected either secret or"),
     (credential('label = "x"\nsecret_env = "NOWHERE"'), "field secret_env: the environment variable NOWHERE is not"),

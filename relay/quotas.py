@@ -1,0 +1,80 @@
+"""What a client key may use: so many requests at once, and so many tokens a day.
+
+Requests are counted in this process, and the limit is shared out among the workers, as a credential's is. Tokens are
+added up by whoever ships the endings, in the transaction that stores them, so that each counts once, whatever is killed;
+the refresher's thread reads the sums, and the request path only looks at what it found. So a budget is exceeded by what
+was under way when it ran out, and by what a second or two brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import F
+
+from relay.balancing import Place, taken
+from relay.models import ClientKey, Spend
+from relay.snapshot import ClientKeySpec, Snapshot
+
+KEPT_DAYS = 40
+MOST = 10**12  # tokens of one request that are believed
+_used_up: frozenset[int] = frozenset()  # ids of the keys whose budget of today is spent
+
+
+def take(key: ClientKeySpec) -> Place | None:
+    """A place among the requests of the key; None when it has as many as it may."""
+    place = ("client", key.id)
+    if key.max_concurrency is not None and taken(place) >= max(1, key.max_concurrency // settings.WORKERS):
+        return None
+    return Place(place)
+
+
+def used_up(key: ClientKeySpec) -> bool:
+    """Whether the key has used the tokens of the day."""
+    return key.tokens_per_day is not None and key.id in _used_up
+
+
+def learn(snapshot: Snapshot) -> None:
+    """Reads what was used today by the keys that have a budget. For the refresher's thread."""
+    global _used_up
+    budgets = {key.label: key for key in snapshot.keys.values() if key.tokens_per_day is not None}
+    if not budgets:
+        _used_up = frozenset()
+        return
+    rows = Spend.objects.filter(day=datetime.now(UTC).date(), client_key__in=budgets).values_list("client_key", "tokens")
+    _used_up = frozenset(budgets[label].id for label, tokens in rows if tokens >= (budgets[label].tokens_per_day or 0))
+
+
+def spend(entries: Iterable[Mapping[str, Any]]) -> None:
+    """Adds up the tokens of ended requests, for keys that have a budget. Inside the transaction that stores them."""
+    sums: dict[tuple[str, date], int] = {}
+    for entry in entries:
+        tokens = _count(entry.get("input_tokens")) + _count(entry.get("output_tokens"))
+        day = _day(entry.get("time"))
+        if tokens and day and entry.get("client_key") and entry.get("direction") != "egress":
+            key = str(entry["client_key"]), day
+            sums[key] = sums.get(key, 0) + tokens
+    if not sums:
+        return
+    limited = set(ClientKey.objects.filter(tokens_per_day__isnull=False).values_list("label", flat=True))
+    for (label, day), tokens in sorted(sums.items()):
+        if label in limited:
+            row, made = Spend.objects.get_or_create(client_key=label, day=day)
+            Spend.objects.filter(pk=row.pk).update(tokens=F("tokens") + tokens)
+            if made:
+                Spend.objects.filter(client_key=label, day__lt=day - timedelta(days=KEPT_DAYS)).delete()
+
+
+def _count(value: Any) -> int:
+    """A journal may hold anything, and nothing of it may keep the rest from being stored."""
+    return min(value, MOST) if isinstance(value, int) and value > 0 else 0
+
+
+def _day(moment: Any) -> date | None:
+    try:
+        return datetime.fromtimestamp(moment, UTC).date()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
