@@ -22,6 +22,8 @@ from tests.relay.rows import make_key, make_route, make_upstream
 VARIABLES = ["ADMIN_USERNAME", "ADMIN_PASSWORD", "CLIENT_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"]
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.timeout(400)  # a busy machine takes a minute to start one process
+
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def start_at_once(number: int, environment: dict[str, str]) -> list[str]:
         subprocess.Popen([sys.executable, "-c", START], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(number)
     ]
-    outputs = [process.communicate(timeout=60)[0] for process in started]
+    outputs = [process.communicate(timeout=180)[0] for process in started]
     assert [process.returncode for process in started] == [0] * number
     return outputs
 
@@ -260,6 +262,6 @@ def test_a_database_that_is_away_is_one_sentence(tmp_path: Path) -> None:
         "from proxy_project.environment import SettingError\n"
         "try: bootstrap.prepare(1)\nexcept SettingError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180)
     assert done.stdout.startswith("DATABASE_URL: the database cannot be used: ") and done.stdout.count("\n") == 1
     assert "hunter2" not in done.stdout
