@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from auditlog.models import AuditEntry
 
 NORMAL_OUTCOMES = ("completed", "incomplete", "rejected")  # every other ending is abnormal
+ABNORMAL = Q(outcome__isnull=False) & ~Q(outcome__in=NORMAL_OUTCOMES)
 LOOK = 0.25  # seconds that a page looks for what no index finds …
 FAR = 2.0  # … and where somebody asked to look further
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -87,7 +88,7 @@ class AuditEntryQuerySet(models.QuerySet[Any]):
         return self.filter(outcome__isnull=True)
 
     def abnormal(self) -> AuditEntryQuerySet:
-        return self.filter(outcome__isnull=False).exclude(outcome__in=NORMAL_OUTCOMES)
+        return self.filter(ABNORMAL)
 
     def closed_before(self, moment: dt.datetime) -> AuditEntryQuerySet:
         """What ended and was received before `moment`: what may be let go."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from auditlog import globbing as globbing  # registers the look-up
-from auditlog.entries import LOOK, NORMAL_OUTCOMES, AuditEntryQuerySet, Page, Place
+from auditlog.entries import ABNORMAL, LOOK, NORMAL_OUTCOMES, AuditEntryQuerySet, Page, Place
 from auditlog.models import EGRESS, AuditEntry
 from auditlog.query import Literal, Op, Query, Term, Text
 
@@ -93,7 +93,7 @@ def _state(word: str) -> Q:
         return Q(outcome__isnull=True)
     if word == "normal":
         return Q(outcome__in=NORMAL_OUTCOMES)
-    return Q(outcome__isnull=False) & ~Q(outcome__in=NORMAL_OUTCOMES)
+    return ABNORMAL
 
 
 def _text(part: Text) -> tuple[Q, bool]:

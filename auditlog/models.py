@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Q
 
 from auditlog import recording
-from auditlog.entries import AuditEntryQuerySet
+from auditlog.entries import ABNORMAL, AuditEntryQuerySet
 
 INGRESS, EGRESS = "ingress", "egress"
 MOST_CAPACITY, MOST_DAYS = 10**12, 36_500
@@ -89,7 +89,7 @@ class AuditEntry(models.Model):
             ("end_stream", "Can end a stream in flight"),
         ]
         # Every filter ends in (time, id), so that a filtered page is read from its index in the order of the list.
-        # What most rows do not have is indexed only where it is there.
+        # What most rows do not have is indexed only where it is there: what the look-ups of `finding` name must imply it.
         indexes = [
             models.Index(fields=["time", "id"], name="audit_time"),
             models.Index(fields=["request_id"], name="audit_request"),
@@ -102,8 +102,10 @@ class AuditEntry(models.Model):
             models.Index(fields=["model", "time", "id"], name="audit_model"),
             models.Index(fields=["provider", "time", "id"], name="audit_provider"),
             models.Index(fields=["client_key", "time", "id"], name="audit_client_key"),
-            models.Index(fields=["cause", "time", "id"], name="audit_cause"),
-            models.Index(fields=["fault", "time", "id"], name="audit_fault"),
+            models.Index(fields=["cause", "time", "id"], name="audit_caused", condition=Q(cause__isnull=False)),
+            models.Index(fields=["fault", "time", "id"], name="audit_faulty", condition=Q(fault__isnull=False)),
+            models.Index(fields=["time", "id"], name="audit_abnormal", condition=ABNORMAL),
+            models.Index(fields=["time", "id"], name="audit_egress", condition=Q(direction=EGRESS)),
         ]
 
     def __str__(self) -> str:
