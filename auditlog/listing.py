@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
-from django.http import QueryDict
 from django.utils import timezone
 
 from auditlog.entries import FAR, LOOK, BadCursor, Page, Place
@@ -105,17 +105,16 @@ class Listing:
     older: str = ""
     newer: str = ""
     edge: Place | None = None  # how far was looked, where that did not fill the page
+    _links: dict[tuple[str, str, bool], str] = field(default_factory=dict)  # the rows of a page have the same few values
 
     def href(self, query: Query, direction: str | None = None, **cursor: str) -> str:
         """The address of this view with another query, direction or place."""
-        address = QueryDict(mutable=True)
-        words = str(query)
-        if words:
-            address["q"] = words
-        if (direction or self.direction) != INGRESS:
-            address["direction"] = direction or self.direction
-        address.update(cursor)
-        return "?" + address.urlencode()
+        address = {"q": str(query), "direction": direction or self.direction, **cursor}
+        if not address["q"]:
+            del address["q"]
+        if address["direction"] == INGRESS:
+            del address["direction"]
+        return "?" + urlencode(address)
 
     @property
     def here(self) -> str:
@@ -145,9 +144,7 @@ class Listing:
         """The same, where what was asked could not be understood too."""
         if not self.error:
             return self.here
-        address = QueryDict(mutable=True)
-        address.update({"q": self.asked, "direction": self.direction})
-        return "?" + address.urlencode()
+        return "?" + urlencode({"q": self.asked, "direction": self.direction})
 
     @property
     def typed(self) -> str:
@@ -182,11 +179,17 @@ class Listing:
 
     def only(self, name: str, value: Any) -> str:
         """The address that filters by this value, too."""
-        return self.href(with_term(self.query, term(name, str(value))))
+        return self._link(name, str(value), negated=False)
 
     def without(self, name: str, value: Any) -> str:
         """The address that excludes this value."""
-        return self.href(with_term(self.query, term(name, str(value), negated=True)))
+        return self._link(name, str(value), negated=True)
+
+    def _link(self, name: str, value: str, negated: bool) -> str:
+        known = self._links.get((name, value, negated))
+        if known is None:
+            known = self._links[name, value, negated] = self.href(with_term(self.query, term(name, value, negated)))
+        return known
 
 
 def listing(asked: Mapping[str, str]) -> Listing:
