@@ -7,6 +7,7 @@ cursor never passes an event that is still to come.
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from errorlog.redaction import redact, storable
 LONGEST_MESSAGE = 16_000
 LONGEST_STACK = 64_000
 SOURCES = frozenset({"main", "server", "external", "renderer"})
+TIDY_SECONDS = 600.0  # how often a process looks for counts that became too old
 OUR_FAULT, NOBODYS_FAULT = "relay", "unknown"  # of events that do not say: those of our own code, and reports from outside
 
 
@@ -64,7 +66,19 @@ def store_events(events: Sequence[Mapping[str, Any]]) -> StoreResult:
         ErrorEvent.objects.bulk_create(rows)
         _note_versions(rows)
         _settle(groups.values(), rows)
+        _tidy()
     return StoreResult(len(rows), len(events) - len(rows), len(groups))
+
+
+_tidied = time.monotonic()
+
+
+def _tidy() -> None:
+    """Lets hourly counts go that no page draws, now and then and a few at a time: the writer never waits for long."""
+    global _tidied
+    if time.monotonic() - _tidied > TIDY_SECONDS:
+        _tidied = time.monotonic()
+        retention.delete_old_hours(timezone.now() - retention.DRAWN)
 
 
 def store_directly(event: Mapping[str, Any]) -> None:

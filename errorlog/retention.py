@@ -8,7 +8,7 @@ thins it, so that a storm is not thinned at every batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -18,6 +18,7 @@ from django.db.models import F, QuerySet
 from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount
 
 BATCH = 1000
+DRAWN = timedelta(days=35)  # pages draw 28 days of hourly counts
 
 
 def keep_to_quota(group: ErrorGroup, quota: int) -> None:
@@ -80,7 +81,10 @@ def delete_in_batches(events: QuerySet[ErrorEvent]) -> Iterator[int]:
         yield deleted
 
 
-def delete_old_hours(before: datetime) -> None:
-    """Deletes hourly counts that no page draws any more."""
-    HourlyCount.objects.filter(hour__lt=before).delete()
-    KindCount.objects.filter(hour__lt=before).delete()
+def delete_old_hours(before: datetime) -> int:
+    """Deletes some of the hourly counts that no page draws any more, and says how many went; call again until none does."""
+    gone = 0
+    for table in (HourlyCount, KindCount):
+        old = table._default_manager.filter(hour__lt=before).order_by("hour").values_list("pk", flat=True)
+        gone += table._default_manager.filter(pk__in=list(old[:BATCH])).delete()[0]
+    return gone

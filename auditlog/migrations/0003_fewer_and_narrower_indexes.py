@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from proxy_project.large_tables import AddIndex, RemoveIndex
 
-ABNORMAL = Q(outcome__isnull=False) & ~Q(outcome__in=("completed", "incomplete", "rejected"))
+ABNORMAL = Q(outcome__isnull=False) & ~Q(outcome="completed") & ~Q(outcome="incomplete") & ~Q(outcome="rejected")
 
 
 class Migration(migrations.Migration):

@@ -112,6 +112,31 @@ def test_what_no_journal_can_bring_again_and_no_page_shows_is_forgotten(entry: B
     assert HourlyCount.objects.count() == 1
 
 
+def test_the_hourly_counts_stay_exact_whatever_goes_and_comes(entry: Build) -> None:
+    def counted() -> dict[tuple[Any, ...], int]:
+        return {tuple(key): count for *key, count in HourlyCount.objects.values_list("hour", "provider", "outcome", "count")}
+
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0) - dt.timedelta(days=40)
+    hours = [hour + dt.timedelta(hours=number) for number in range(6)]
+    failed = {"outcome": "upstream-premature", "cause": "eof", "fault": "upstream"}
+    for number, begins in enumerate(hours):
+        at = begins.timestamp()
+        store_entries([entry(time=at + minute, provider="openai") for minute in range(number + 1)])
+        store_entries([entry(time=at + 9, provider="openai", **failed), entry(time=at + 8, drill=True, provider="openai")])
+    before = counted()
+    assert before == {(begins, "openai", "completed"): number + 1 for number, begins in enumerate(hours)} | {
+        (begins, "openai", failed["outcome"]): 1 for begins in hours
+    }
+    assert change({"capacity": 20}) == 13
+    assert counted() == before
+    call_command("prune_auditlog", "--older-than", "30d")
+    retention.forget_the_rest()
+    assert sized() == 0
+    assert counted() == before
+    store_entries([entry(time=hours[2].timestamp() + 30, provider="openai")])
+    assert counted() == before | {(hours[2], "openai", "completed"): 4}
+
+
 # ---- manage.py prune_auditlog
 
 

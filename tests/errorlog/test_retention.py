@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errorlog.ingest import store_events
-from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount
+from errorlog.ingest import TIDY_SECONDS, store_events
+from errorlog.models import ErrorEvent, ErrorGroup, HourlyCount, KindCount
 from errorlog.retention import sample
 
 Build = Callable[..., dict[str, Any]]
@@ -76,6 +76,48 @@ def test_a_dry_run_says_the_same_and_deletes_nothing() -> None:
 @pytest.mark.usefixtures("old_and_new")
 def test_what_is_younger_stays() -> None:
     assert prune("--older-than", "50d", "--keep-per-group", "1") == "deleted 0 events, 18 stay"
+
+
+@pytest.mark.database
+def test_counts_by_hour_stay_exact_whatever_is_thinned_and_pruned(event: Build, db: None, settings: Any) -> None:
+    settings.ERRORLOG = {**settings.ERRORLOG, "EVENTS_PER_GROUP": 10}
+    hour = time.time() // 3600 * 3600 - 32 * DAY
+    for number in range(5):  # 20, 40, 60 … events an hour, a quarter of them the client's fault
+        faults = [{"fault": "client" if index % 4 == 0 else "upstream"} for index in range(20 * (number + 1))]
+        store_events([event(time=hour + 3600 * number + index, context=context) for index, context in enumerate(faults)])
+    store_events([event(time=hour + 5, fingerprint=["rare"], name="Rare")])
+
+    def counted(table: Any, name: str) -> dict[tuple[Any, ...], int]:
+        rows = table.objects.values_list(name, "hour", "fault", "count")
+        return {(key, int(begins.timestamp() - hour) // 3600, fault): count for key, begins, fault, count in rows}
+
+    flood, rare = "StreamUpstreamPrematureClose", "Rare"
+    expected = {(flood, number, "upstream"): 15 * (number + 1) for number in range(5)}
+    expected |= {(flood, number, "client"): 5 * (number + 1) for number in range(5)} | {(rare, 0, "upstream"): 1}
+    assert ErrorEvent.objects.count() <= 12
+    for _ in range(2):
+        assert counted(HourlyCount, "group__name") == counted(KindCount, "name") == expected
+        assert dict(ErrorGroup.objects.values_list("name", "count")) == {flood: 300, rare: 1}
+        prune("--older-than", "1d", "--keep-per-group", "1")
+    assert ErrorEvent.objects.count() == 2
+    store_events([event(time=hour + 10)])
+    assert counted(HourlyCount, "group__name") == counted(KindCount, "name") == expected | {(flood, 0, "upstream"): 16}
+
+
+@pytest.mark.database
+def test_hours_that_no_page_draws_go_by_themselves_and_a_few_at_a_time(
+    event: Build, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("errorlog.retention.BATCH", 4)
+    then = time.time() - 60 * DAY
+    store_events([event(time=then + 3600 * index) for index in range(6)] + [event(time=time.time() - 20 * DAY)])
+    left = []
+    for _ in range(3):
+        monkeypatch.setattr("errorlog.ingest._tidied", time.monotonic() - TIDY_SECONDS - 1)
+        store_events([event()])
+        left.append((HourlyCount.objects.count(), KindCount.objects.count()))
+    assert left == [(4, 4), (2, 2), (2, 2)]
+    assert ErrorGroup.objects.get().count == 10
 
 
 @pytest.mark.database

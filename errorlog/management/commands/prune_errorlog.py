@@ -18,7 +18,6 @@ from errorlog import retention
 from errorlog.models import ErrorEvent, ErrorGroup
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-DRAWN = timedelta(days=35)  # hourly counts are drawn for 28 days
 
 
 def age(text: str) -> timedelta:
@@ -58,6 +57,7 @@ class Command(BaseCommand):
                         bar.set_postfix(deleted=deleted)
                 bar.update()
         if not dry_run:
-            retention.delete_old_hours(timezone.now() - max(older_than, DRAWN))
+            while retention.delete_old_hours(timezone.now() - max(older_than, retention.DRAWN)):
+                pass
         left = ErrorEvent.objects.count() - (deleted if dry_run else 0)
         self.stdout.write(f"{'would delete' if dry_run else 'deleted'} {deleted} events, {left} stay")
