@@ -53,7 +53,9 @@ class Period:
         rows = counts.filter(hour__gte=first).annotate(bar=bar).values_list(key, "bar", "fault").annotate(total=Sum("count"))
         found: dict[Any, Buckets] = {}
         for value, place, fault, total in rows.order_by():
-            found.setdefault(value, [Counter() for _ in range(number)])[place][fault] += total
+            if value not in found:
+                found[value] = [Counter() for _ in range(number)]
+            found[value][place][fault] = total
         return found
 
 

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -44,20 +45,23 @@ class Queries:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a page took, in milliseconds: its best and median time, this process's CPU, its queries and the slowest of them.
+    """What a page took, in milliseconds: its best and median time, the CPU of this process and of the database's, its queries.
 
-    On a machine that does other things too the best time is the one that says something of the page.
+    On a machine that does other things too the two CPU times are what say something of the page: together they are about
+    what it takes when the machine is idle.
     """
 
     name: str
     best: float
     median: float
     cpu: float
+    server: float
     queries: int
     database: float
     slowest: float
     sql: str
     faults: list[str]
+    bounded: bool  # the search was not over when its time was: the page says how far it looked
 
 
 def measure(client: Client, name: str, address: str, times: int, **headers: str) -> Measure:
@@ -68,11 +72,12 @@ def measure(client: Client, name: str, address: str, times: int, **headers: str)
     """
     taken: list[float] = []
     used: list[float] = []
+    served: list[float] = []
     asked: list[float] = []
     queries = Queries()
     for turn in range(times + 1):
         queries = Queries()
-        began, cpu = time.perf_counter(), time.process_time()
+        began, cpu, server = time.perf_counter(), time.process_time(), _server_cpu()
         with connection.execute_wrapper(queries):
             response = client.get(address, headers=headers)
             if response.streaming:
@@ -82,6 +87,7 @@ def measure(client: Client, name: str, address: str, times: int, **headers: str)
         if turn:
             taken.append((time.perf_counter() - began) * 1000)
             used.append((time.process_time() - cpu) * 1000)
+            served.append(_server_cpu() - server)
             asked.append(sum(took for took, _ in queries.found) * 1000)
     slowest, sql = max(queries.found, default=(0.0, ""))
     return Measure(
@@ -89,12 +95,23 @@ def measure(client: Client, name: str, address: str, times: int, **headers: str)
         best=min(taken),
         median=statistics.median(taken),
         cpu=min(used),
+        server=min(served),
         queries=len(queries.found),
         database=min(asked),
         slowest=slowest * 1000,
         sql=sql,
         faults=queries.faults(),
+        bounded=not response.streaming and b"look=further" in response.content,
     )
+
+
+def _server_cpu() -> float:
+    """What PostgreSQL's process for this connection has used, in milliseconds; 0 where it is on another machine, or SQLite."""
+    if connection.vendor != "postgresql":
+        return 0.0
+    connection.ensure_connection()
+    used = Path(f"/proc/{connection.connection.info.backend_pid}/schedstat")
+    return int(used.read_text().split()[0]) / 1e6 if used.exists() else 0.0
 
 
 def _first(content: Any) -> None:
