@@ -143,7 +143,7 @@ class AuditEntryQuerySet(models.QuerySet[Any]):
         near = list(times[:FIRST])
         if not near:
             return [], None
-        far = walk._ordered(not ascending).values_list("time", flat=True)[:1][0]
+        far = next(iter(walk._ordered(not ascending).values_list("time", flat=True)[:1]), near[-1])
         rows: list[AuditEntry] = []
 
         def found(stretch: Stretch) -> bool:

@@ -55,27 +55,33 @@ class Loader:
 def indexes_after(table: type[models.Model], more: int) -> Iterator[None]:
     """Takes the table's indexes away while most of its rows come, and builds them when all are there.
 
-    A process that is killed in between leaves a table without them.
+    A process that is killed in between leaves a table without them; the next one builds them.
     """
     name = connection.ops.quote_name(table._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT COUNT(*) FROM (SELECT 1 FROM {name} LIMIT %s) AS rows_there", [more])  # noqa: S608 - our model's name
         grows = cursor.fetchone()[0] < more
-    if not grows:
-        yield
-        return
-    with connection.schema_editor() as editor:
-        for index in table._meta.indexes:
-            editor.remove_index(table, index)
+    missing = _missing(table)
+    if grows:
+        with connection.schema_editor() as editor:
+            for index in table._meta.indexes:
+                if index not in missing:
+                    editor.remove_index(table, index)
     try:
         yield
     finally:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [MEMORY])
-        for index in tqdm(table._meta.indexes, unit=" indexes", desc=table._meta.verbose_name_plural, disable=None):
+        for index in tqdm(_missing(table), unit=" indexes", desc=table._meta.verbose_name_plural, disable=None):
             with connection.schema_editor() as editor:
                 editor.add_index(table, index)
+
+
+def _missing(table: type[models.Model]) -> list[models.Index]:
+    with connection.cursor() as cursor:
+        known = connection.introspection.get_constraints(cursor, table._meta.db_table)
+    return [index for index in table._meta.indexes if index.name not in known]
 
 
 def add_counts(table: type[models.Model], names: Sequence[str], counts: dict[tuple[Any, ...], int]) -> None:

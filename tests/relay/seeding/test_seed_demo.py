@@ -57,7 +57,10 @@ def test_entries_come_in_the_order_of_their_times_and_ids_to_the_end_of_the_peri
     assert abs(timezone.now() - rows[-1][0]) < timedelta(hours=1)
 
 
-def test_the_indexes_are_there_again(seeded: None) -> None:
+def test_the_indexes_are_there_again_also_those_that_a_killed_run_left_out(seeded: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX audit_model")
+    call_command("seed_demo", "--entries", "100", "--events", "10")
     for table in (AuditEntry, ErrorEvent):
         with connection.cursor() as cursor:
             known = connection.introspection.get_constraints(cursor, table._meta.db_table)
