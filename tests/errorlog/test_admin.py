@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from errorlog import reading
+from errorlog.admin import MUTES
 from errorlog.ingest import store_events
 from errorlog.models import ErrorEvent, ErrorGroup
 from tests.errorlog.conftest import BACKEND
@@ -162,6 +165,27 @@ def test_a_decision_is_taken_on_the_detail_or_for_many_in_the_list(
     admin.post(detail(first), {"action": "reopen"})
     assert ErrorGroup.objects.get(pk=first.pk).status == "unresolved"
     assert third.status == "unresolved"
+
+
+@pytest.mark.parametrize(
+    ("preset", "hours", "events", "seconds"),
+    [
+        ("mute_hour", 1, None, None),
+        ("mute_day", 24, None, None),
+        ("mute_week", 168, None, None),
+        ("mute_hundred", None, 100, 3600),
+    ],
+)
+def test_a_preset_mutes_for_as_long_as_it_says(
+    admin: Client, event: Build, preset: str, hours: int | None, events: int | None, seconds: int | None
+) -> None:
+    store_events([event()])
+    admin.post(detail(ErrorGroup.objects.get()), {"action": preset})
+    group = ErrorGroup.objects.get()
+    assert (group.muted_events, group.muted_seconds) == (events, seconds)
+    left = group.muted_until - timezone.now() if group.muted_until else None
+    assert (left and round(left / timedelta(hours=1))) == hours
+    assert {name for name, _ in MUTES} == {"mute_hour", "mute_day", "mute_week", "mute_hundred"}
 
 
 def test_one_group_and_all_can_be_marked_read(admin: Client, event: Build) -> None:

@@ -121,8 +121,10 @@ def test_older_and_newer_lead_through_the_group_alone(admin: Client, event: Buil
 
 def test_what_differs_is_told_beside_completed_streams_of_the_same_upstream(event: Build) -> None:
     made = [{**CONTEXT, "credential": {"id": 1, "label": "team-a" if index == 0 else "team-b"}} for index in range(10)]
-    store_events([event(context=context) for context in made])
-    completed(30, credential="team-b", model="gpt-5", client_key="ci", evidence={"had_reasoning": False})
+    before = timezone.now() - timedelta(hours=2)
+    store_events([event(context=made[0], time=before.timestamp()), *(event(context=context) for context in made[1:])])
+    between = before + timedelta(hours=1)  # since the first of the events, not the last
+    completed(30, credential="team-b", model="gpt-5", client_key="ci", evidence={"had_reasoning": False}, time=between)
     completed(70, credential="team-a", model="gpt-5", client_key="ci", evidence={"had_reasoning": True})
     completed(50, credential="team-b", provider="anthropic")
     completed(50, credential="team-b", outcome="upstream-error")
