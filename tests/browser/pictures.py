@@ -105,6 +105,12 @@ def take(gateway: Gateway, folder: Path) -> None:
         page.wait_for_url("**/change/**")
         picture(page, page.url, folder / "error.png")
         picture(page, "/admin/auditlog/auditentry/", folder / "audit.png")
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto("/admin/errorlog/errorgroup/")
+        page.locator("#result_list tr", has_text="idle-timeout").get_by_role("link", name="StreamUpstreamError").click()
+        page.wait_for_url("**/change/**")
+        picture(page, page.url, folder / "phone.png")
+        page.set_viewport_size(SIZE)  # type: ignore[arg-type]
         page.emulate_media(color_scheme="dark")
         picture(page, "/admin/errorlog/errorgroup/", folder / "errors-dark.png")
         browser.close()
