@@ -139,12 +139,17 @@ def test_what_is_typed_joins_the_chips_in_one_address(admin_client: Client) -> N
 
 
 def test_a_click_on_a_cell_filters_by_it_or_excludes_it(admin_client: Client, entry: Build) -> None:
-    store_entries([entry(model='odd "name", *', request_id="req_odd"), entry(model="b", request_id="req_b")])
+    models = {"req_odd": 'odd "name", *', "req_b": "b", "req_c": "c"}  # three, so that all but one are not one
+    now = time.time()
+    store_entries([entry(model=model, request_id=name, time=now - at) for at, (name, model) in enumerate(models.items())])
     html = page(admin_client)
     links = re.findall(r'<a href="([^"]+)" aria-label="(Only|Exclude) this model">', html)
     found = [(unescape(href), word) for href, word in links]
     results = {(word, *shown(page(admin_client, LIST + href))) for href, word in found}
-    assert results == {("Only", "req_odd"), ("Exclude", "req_b"), ("Only", "req_b"), ("Exclude", "req_odd")}
+    assert results == {
+        *(("Only", name) for name in models),
+        *(("Exclude", *(other for other in models if other != name)) for name in models),
+    }
 
 
 def test_every_menu_leads_where_it_says(admin_client: Client, entry: Build) -> None:
