@@ -144,6 +144,17 @@ def test_every_admin_page_shows_the_number_as_text(event: Build, events: int, sh
         assert f">{shown}<" in page.split('id="ep-badge"')[1][:300]
 
 
+def test_each_user_has_a_number_of_his_own(client: Client, event: Build) -> None:
+    store_events([event(), event()])
+    numbers = {}
+    for name in ("ada", "bob"):
+        client.force_login(get_user_model().objects.create_superuser(name), "django.contrib.auth.backends.ModelBackend")
+        if name == "ada":
+            client.post("/admin/errorlog/errorgroup/seen/")
+        numbers[name] = client.get("/admin/").context["errorlog_unread"]
+    assert numbers == {"ada": 0, "bob": 2}
+
+
 def test_the_sign_in_page_shows_no_number(event: Build) -> None:
     store_events([event()])
     assert "ep-badge" not in Client().get("/admin/login/").content.decode()
