@@ -44,7 +44,7 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
-    "daphne",
+    *(["daphne"] if "runserver" in sys.argv else []),  # its half second of imports is for development alone
     "proxy_project.apps.EpitaphAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",

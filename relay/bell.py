@@ -6,10 +6,12 @@ that is away costs the one who rings at most half a second.
 
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import redis
 from django.conf import settings
+
+if TYPE_CHECKING:
+    import redis
 
 CHANNEL = "epitaph:configuration"
 PATIENCE = 0.5  # seconds for anything that Redis is asked
@@ -25,7 +27,7 @@ def ring() -> None:
     try:
         with _client() as client:
             client.publish(CHANNEL, "changed")
-    except (redis.RedisError, OSError, ValueError) as error:
+    except _failures() as error:
         logger.info("Redis did not carry the news of a changed configuration (%s); it is polled.", type(error).__name__)
 
 
@@ -45,7 +47,7 @@ class Listener:
             return
         try:
             self._subscription.get_message(ignore_subscribe_messages=True, timeout=seconds)
-        except (redis.RedisError, OSError, ValueError):
+        except _failures():
             self.close()
             self._stopped.wait(seconds)
 
@@ -55,7 +57,7 @@ class Listener:
         if subscription is not None:
             try:
                 subscription.close()
-            except (redis.RedisError, OSError):
+            except _failures():
                 pass
 
     def _subscribe(self) -> bool:
@@ -64,10 +66,19 @@ class Listener:
                 subscription = _client().pubsub()
                 subscription.subscribe(CHANNEL)
                 self._subscription = subscription
-            except (redis.RedisError, OSError, ValueError):
+            except _failures():
                 self._pause = RETRY_AFTER
         return self._subscription is not None
 
 
-def _client() -> redis.Redis:
+def _failures() -> tuple[type[Exception], ...]:
+    """What may go wrong with a Redis, its address included."""
+    import redis
+
+    return redis.RedisError, OSError, ValueError
+
+
+def _client() -> "redis.Redis":
+    import redis  # here, since only who has a Redis needs its library: a tenth of a process's start and 10 MB
+
     return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 
 Record = Callable[..., dict[str, Any]]
 
@@ -41,6 +42,12 @@ def entry() -> Record:
         return base | fields
 
     return build
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    """An administrator whom no password lets in: to hash one takes longer than most tests."""
+    return User.objects.create_superuser("admin")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ if not os.environ.get("DATABASE_URL"):
 # Properties are about truth; how fast this machine is today is not one.
 hypothesis_settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("here")
+
+
+# SIGTERM ends a run as Ctrl-C does, so that no gateway or browser outlives it.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
