@@ -1,14 +1,17 @@
-"""Builders that the two logs' tests share: records as the journal carries them."""
+"""What tests of several rooms share: records as the journal carries them, an administrator, a gateway that lives on."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+
+from relay.rehearsal.server import FaultServer
+from tests.gateways import Gateway, usual
 
 Record = Callable[..., dict[str, Any]]
 
@@ -48,6 +51,21 @@ def entry() -> Record:
 def admin_user(db: None) -> User:
     """An administrator whom no password lets in: to hash one takes longer than most tests."""
     return User.objects.create_superuser("admin")
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[FaultServer]:
+    """The scripted upstream."""
+    with FaultServer().run_in_thread() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with the scripted upstream behind it in every protocol, for tests that leave it as it is."""
+    running = Gateway(tmp_path_factory.mktemp("gateway"), usual(upstream.url))
+    yield running
+    running.end()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A pytest plugin: `--part NAME` takes one of the parts that tests/run runs beside each other, and imports no more than its files.
+"""A pytest plugin: `--part NAME` takes one of the parts that tests/run runs beside each other, and imports its files alone.
 
 `browser` and `clients` are the folders of those names: Playwright keeps an event loop running in the main thread, and the
 official SDKs take seconds to import. `main` is all the rest, and `database` what of it is marked so, for another database.

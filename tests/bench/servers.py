@@ -12,16 +12,13 @@ import sys
 import time
 from pathlib import Path
 
+from tests import gateways
 from tests.bench.client import KEY
 from tests.bench.processes import children, tree
+from tests.gateways import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS, SETTLE_SECONDS = 60.0, 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 class Server:
@@ -124,28 +121,14 @@ class Gateway(Server):
     """`manage.py serve` with one worker, on a database of its own."""
 
     name = "epitaph"
-    CONFIG = """
-[[upstream]]
-name = "bench"
-protocol = "openai-chat"
-base_url = "http://127.0.0.1:{upstream}/v1"
-first_byte_timeout = 600
-idle_timeout = 600
-stalled_timeout = 600
-[[upstream.credential]]
-label = "bench"
-secret = "bench-upstream-secret-0001"
-
-[[route]]
-model = "*"
-upstreams = ["bench"]
-"""
 
     def __init__(self, folder: Path, upstream: int, root: Path = ROOT) -> None:
         if root != ROOT:
             self.root, self.name = root, root.name
         self.data = folder / f"data-{self.name}"
-        (folder / "bench.toml").write_text(self.CONFIG.format(upstream=upstream))
+        patient = {"first_byte_timeout": 600, "idle_timeout": 600, "stalled_timeout": 600}
+        bench = gateways.upstream("bench", f"http://127.0.0.1:{upstream}/v1", **patient)
+        (folder / "bench.toml").write_text(gateways.configuration([bench], [gateways.route("*", "bench")]))
         settings = {
             "DATA_DIR": str(self.data),
             "PORT": "{port}",

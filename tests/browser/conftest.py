@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from relay.rehearsal.server import FaultServer
+from tests import gateways
 from tests.browser.chromium import FLAGS, executable
 from tests.browser.watching import Watch
-from tests.faults.conftest import KEY, Gateway, free_port, upstream  # noqa: F401
+from tests.gateways import CLOSED, KEY, Gateway, configuration, route
 
 USER, PASSWORD = "admin", "a-password-for-tests"
 HOSTILE = "<script>alert('model')</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
@@ -30,32 +31,17 @@ PLAYS = (
     ("<script>*", "vllm-berlin", "eof,after=2"),
     ("long-*", "openai", "ok,events=400,gap_ms=100"),
 )
-UPSTREAM = """
-[[upstream]]
-name = "{name}"
-protocol = "openai-chat"
-base_url = "{url}/v1"
-first_byte_timeout = 3
-idle_timeout = 3
-[[upstream.credential]]
-label = "team-a"
-secret = "sk-upstream-secret-{name}"
-"""
-ROUTE = """
-[[route]]
-model = "{model}"
-upstreams = ["{upstream}"]
-upstream_model = "{scenario}"
-"""
 
 
-def configuration(url: str) -> str:
-    """The RELAY_CONFIG of these tests."""
-    names = ("openai", "vllm-berlin", "mirror-eu", "closed")
-    addresses = dict.fromkeys(names, url) | {"closed": f"http://127.0.0.1:{free_port()}"}
-    upstreams = [UPSTREAM.format(name=name, url=address) for name, address in addresses.items()]
-    routes = [ROUTE.format(model=model, upstream=name, scenario=scenario) for model, name, scenario in PLAYS]
-    return "".join(upstreams + routes)
+def playing(url: str, plays: Iterable[tuple[str, str, str]], *more: str) -> str:
+    """A RELAY_CONFIG whose routes ask the scripted upstream, under many names, for the scenarios; `more` names have no route."""
+    plays = list(plays)
+    upstreams = []
+    for name in dict.fromkeys([*(name for _, name, _ in plays), *more]):
+        key = {"label": "team-a", "secret": f"sk-upstream-secret-{name}"}
+        base_url = f"{CLOSED if name == 'closed' else url}/v1"
+        upstreams.append(gateways.upstream(name, base_url, credentials=[key], first_byte_timeout=3, idle_timeout=3))
+    return configuration(upstreams, [route(model, name, upstream_model=scenario) for model, name, scenario in plays])
 
 
 @pytest.fixture(scope="session")
@@ -75,15 +61,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:  # noqa: F811
+def gateway(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway, after some requests: whole answers, several kinds of broken ones, hostile text wherever text can stand."""
-    running = Gateway(tmp_path_factory.mktemp("gateway"), configuration(upstream.url), ENVIRONMENT="test", WORKERS="2")
+    running = Gateway(tmp_path_factory.mktemp("gateway"), playing(upstream.url, PLAYS), ENVIRONMENT="test", WORKERS="2")
     try:
         traffic(running)
         yield running
     finally:
-        if running.process.poll() is None:
-            running.stop()
+        running.end()
 
 
 def traffic(gateway: Gateway) -> None:

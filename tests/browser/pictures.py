@@ -17,8 +17,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from relay.rehearsal.server import FaultServer
 from tests.browser.chromium import FLAGS, executable
-from tests.browser.conftest import PASSWORD, ROUTE, UPSTREAM, USER, ask, sign_in
-from tests.faults.conftest import KEY, ROOT, Gateway, free_port
+from tests.browser.conftest import PASSWORD, USER, ask, playing, sign_in
+from tests.gateways import KEY, ROOT, Gateway
 
 # What the records to copy are made of: template, upstream, scenario.
 TEMPLATES = (
@@ -36,21 +36,14 @@ TEMPLATES = (
     ("left", "openai", "ok,events=200,gap_ms=30"),
     ("gpt-5-codex", "openai", "ok,events=4000,gap_ms=100"),
 )
-NAMES = ("openai", "anthropic", "anthropic-eval", "vllm-berlin", "gemini", "closed")
 SIZE = {"width": 1320, "height": 860}
-
-
-def configuration(url: str) -> str:
-    addresses = dict.fromkeys(NAMES, url) | {"closed": f"http://127.0.0.1:{free_port()}"}
-    upstreams = [UPSTREAM.format(name=name, url=address) for name, address in addresses.items()]
-    return "".join(upstreams + [ROUTE.format(model=model, upstream=name, scenario=plays) for model, name, plays in TEMPLATES])
 
 
 def main(folder: Path) -> None:
     """Takes all pictures into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, FaultServer().run_in_thread() as upstream:
-        gateway = Gateway(Path(place), configuration(upstream.url), ENVIRONMENT="production", INSTANCE="relay-1")
+        gateway = Gateway(Path(place), playing(upstream.url, TEMPLATES, "gemini"), ENVIRONMENT="production", INSTANCE="relay-1")
         try:
             make_records(gateway)
             gateway.stop()

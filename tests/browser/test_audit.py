@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HOSTILE, ask
 from tests.browser.looking import look
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 LIST = "/admin/auditlog/auditentry/"
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import HOSTILE, PASSWORD, USER, ask, sign_in
 from tests.browser.looking import look
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 TABS = {
     "Overview": "/admin/",

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 from tests.browser.conftest import HOSTILE
 from tests.browser.looking import look
 from tests.browser.watching import Watch
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import HOSTILE
 from tests.browser.looking import look
-from tests.faults.conftest import KEY
+from tests.gateways import KEY
 
 
 def check(page: Page, model: str, key: str = "") -> None:

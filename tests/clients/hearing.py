@@ -14,7 +14,7 @@ import openai
 from google import genai
 from google.genai import types
 
-from tests.faults.conftest import KEY
+from tests.gateways import KEY
 
 SAY: Any = [{"role": "user", "content": "Hi."}]
 WEATHER = {

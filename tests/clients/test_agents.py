@@ -18,7 +18,7 @@ from relay.admin.snippets import KEY as VARIABLE
 from tests.clients.node_packages import installed
 from tests.clients.test_snippets import AGENTS as WITH_A_TEXT
 from tests.clients.test_snippets import shown
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = [
     pytest.mark.gateway,

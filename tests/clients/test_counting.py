@@ -13,7 +13,7 @@ from google.genai import errors
 
 from relay.rehearsal.server import FaultServer
 from tests.clients.hearing import ERRORS, SAY, WEATHER, anthropic_client, gemini_client, openai_client
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 pytestmark = pytest.mark.gateway
 TOOL: Any = {"name": "get_weather", "input_schema": WEATHER["parameters"]}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from relay.ending import OUTCOMES, Outcome
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 SAY = [{"role": "user", "content": "Hi."}]

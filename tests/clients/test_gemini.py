@@ -14,7 +14,7 @@ from google import genai
 from google.genai import errors, types
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 
@@ -111,7 +111,7 @@ def test_the_clients_key_in_the_query_stays_here(gateway: Gateway, upstream: Fau
     url = f"{gateway.url}/v1beta/models/ok:streamGenerateContent?alt=sse&key={KEY}"
     answer = httpx.post(url, json={"contents": []}, timeout=20)
     record = upstream.log()[-1]
-    assert (record.query, record.headers["x-goog-api-key"]) == ("alt=sse", "upstream-secret-0005")
+    assert (record.query, record.headers["x-goog-api-key"]) == ("alt=sse", "upstream-secret-gemini")
     entry = gateway.api.get(f"/api/audit/entries/{answer.headers['x-request-id']}").text
     assert KEY not in entry + gateway.output.read_text()
 

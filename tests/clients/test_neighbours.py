@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -127,11 +127,11 @@ def test_an_earlier_response_belongs_to_the_credential_that_made_it(
     first = client.responses.create(model="responses/ok", input="Hi.")
     upstream.clear_log()
     assert client.responses.create(model="responses/ok", input="Go on.", previous_response_id=first.id).status == "completed"
-    assert upstream.log()[-1].headers["authorization"].endswith("upstream-secret-0002")
+    assert upstream.log()[-1].headers["authorization"].endswith("upstream-secret-responses")
     headers = HEADERS | {"content-type": "application/json"}
     asked = {"model": "socket/ok", "input": "Go on.", "previous_response_id": first.id}
     elsewhere = httpx.post(f"{gateway.url}/v1/responses", json=asked, headers=headers)
     assert (elsewhere.status_code, first.id in elsewhere.json()["error"]["message"]) == (400, True)
     upstream.clear_log()
     httpx.get(f"{gateway.url}/v1/responses/{first.id}", headers=HEADERS)
-    assert [record.headers["authorization"][-4:] for record in upstream.log()] == ["0002"]
+    assert [record.headers["authorization"].rpartition("-")[2] for record in upstream.log()] == ["responses"]

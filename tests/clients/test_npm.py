@@ -12,7 +12,7 @@ import pytest
 
 from relay.rehearsal.server import FaultServer
 from tests.clients.node_packages import installed
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]  # the first installs them
 CLIENTS = [

@@ -10,7 +10,7 @@ import ollama
 import pytest
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 SAY = [{"role": "user", "content": "Hi."}]

@@ -9,7 +9,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 SAY: Any = [{"role": "user", "content": "Hi."}]

@@ -19,7 +19,7 @@ import pytest
 from relay.admin.snippets import KEY as VARIABLE
 from relay.admin.snippets import snippets
 from tests.clients.node_packages import installed
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 SAID = "A good ending is told"

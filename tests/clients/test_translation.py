@@ -8,7 +8,7 @@ import pytest
 
 from relay.rehearsal.server import FaultServer
 from tests.clients.hearing import CLIENTS, ERRORS, Heard
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 pytestmark = pytest.mark.gateway
 UPSTREAMS = ("chat", "responses", "messages", "gemini", "ollama")

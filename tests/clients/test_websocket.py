@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.clients.hearing import openai_client
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 ENDS = ("response.completed", "response.incomplete", "response.failed", "error")

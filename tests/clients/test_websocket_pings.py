@@ -18,9 +18,8 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from relay.rehearsal.server import FaultServer
-from tests.clients.conftest import filled
 from tests.clients.test_websocket import ENDS, last_entry
-from tests.faults.conftest import CONFIG, KEY, Gateway
+from tests.gateways import KEY, Gateway, usual
 
 pytestmark = pytest.mark.gateway
 
@@ -139,6 +138,6 @@ def test_where_websockets_are_switched_off_an_upgrade_is_told_to_use_http(
 
 @pytest.fixture(scope="module")
 def without_websockets(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(tmp_path_factory.mktemp("http"), filled(CONFIG, upstream), RESPONSES_WEBSOCKET="off")
+    running = Gateway(tmp_path_factory.mktemp("http"), usual(upstream.url), RESPONSES_WEBSOCKET="off")
     yield running
     running.stop()

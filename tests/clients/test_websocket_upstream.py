@@ -8,7 +8,7 @@ import pytest
 from relay.rehearsal.server import FaultServer
 from tests.clients.hearing import CLIENTS, ERRORS
 from tests.clients.test_websocket import last_entry, open_socket, turn
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 

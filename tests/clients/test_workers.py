@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 HEADERS = {"authorization": f"Bearer {KEY}"}

@@ -1,4 +1,4 @@
-"""The gateway of tests/faults, in as many processes as a test likes, and what kills or fills parts of it."""
+"""The gateway, in as many processes as a test likes, and what kills or fills parts of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import CONFIG, KEY, Gateway, free_port
-
-
-@pytest.fixture(scope="session")
-def upstream() -> Iterator[FaultServer]:
-    with FaultServer().run_in_thread() as server:
-        yield server
+from tests.gateways import KEY, Gateway, usual
 
 
 @pytest.fixture
@@ -30,15 +24,12 @@ def start(upstream: FaultServer, tmp_path: Path) -> Iterator[Callable[..., Gatew
     made: list[Gateway] = []
 
     def start(write_timeout: int = 30, **settings: str) -> Gateway:
-        config = CONFIG.replace("_timeout = 2", "_timeout = 30").replace("write_timeout = 3", f"write_timeout = {write_timeout}")
-        made.append(Gateway(tmp_path, config.format(url=upstream.url, closed=free_port()), **settings))
+        made.append(Gateway(tmp_path, usual(upstream.url, 30, write_timeout), **settings))
         return made[-1]
 
     yield start
     for gateway in made:
-        if gateway.process.poll() is None:
-            gateway.kill()
-        gateway.api.close()
+        gateway.end()
 
 
 class Caller:

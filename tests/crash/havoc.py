@@ -13,7 +13,7 @@ from contextlib import closing
 import psycopg
 
 from tests.crash.conftest import processes
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 LOCKED = (0.2, 3.0)  # seconds for which SQLite's writers are kept out
 

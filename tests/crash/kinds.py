@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import orjson
 
-from tests.faults.conftest import KEY
+from tests.gateways import KEY
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 ALL = (CHAT, RESPONSES, MESSAGES)

@@ -26,7 +26,7 @@ from tests.crash.callers import Caller, Told
 from tests.crash.havoc import Havoc
 from tests.crash.judge import Judgement, judge
 from tests.crash.kinds import Request, requests
-from tests.faults.conftest import CONFIG, Gateway, free_port
+from tests.gateways import Gateway, usual
 
 AT_ONCE = 48
 
@@ -62,13 +62,11 @@ def run(count: int, seed: int, folder: Path, database: str = "", small: bool = F
 @contextmanager
 def _gateway(url: str, folder: Path, database: str) -> Iterator[Gateway]:
     settings = {"WORKERS": "3", "DRAIN_SECONDS": "5"} | ({"DATABASE_URL": database} if database else {})
-    gateway = Gateway(folder, CONFIG.format(url=url, closed=free_port()), **settings)
+    gateway = Gateway(folder, usual(url), **settings)
     try:
         yield gateway
     finally:
-        if gateway.process.poll() is None:
-            gateway.kill()
-        gateway.api.close()
+        gateway.end()
 
 
 async def _ask_all(port: int, asked: list[Request], havoc: Havoc, quiet: bool) -> list[Told]:

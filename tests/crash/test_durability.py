@@ -21,7 +21,7 @@ import pytest
 
 from tests.crash.conftest import Caller, processes, until
 from tests.crash.postgresql import BINARIES, PostgreSQL
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "4"))  # a minute, when that is what is to be known

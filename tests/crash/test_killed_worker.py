@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.crash.conftest import Caller, processes, recorded, served_by, until
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 pytestmark = pytest.mark.gateway
 

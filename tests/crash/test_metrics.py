@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.crash.conftest import Caller, processes, recorded, until
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 pytestmark = pytest.mark.gateway
 

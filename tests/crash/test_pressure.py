@@ -19,7 +19,7 @@ import pytest
 
 from tests.crash.conftest import Caller, processes, recorded, until
 from tests.crash.test_metrics import figure
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 MB = 1 << 20

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.crash.conftest import Caller, processes, recorded, until
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 pytestmark = pytest.mark.gateway
 ASK = {"model": "ok", "stream": True, "messages": []}

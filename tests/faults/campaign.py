@@ -27,7 +27,7 @@ from relay.rehearsal.matrix.places import places
 from relay.rehearsal.matrix.row import STAYS, Case, Leaves
 from relay.rehearsal.matrix.upstreams import GROUPS, config_of, own_group
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import KEY, Gateway
+from tests.gateways import KEY, Gateway
 
 AT_ONCE = 20
 ROW_HEADER = "x-row"  # passed on to the upstream, so that its ledger knows the case

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import zstandard
 
-from tests.faults.conftest import KEY, ROOT, Gateway
+from tests.gateways import KEY, ROOT, Gateway
 
 pytestmark = pytest.mark.gateway
 

@@ -10,7 +10,7 @@ from relay.rehearsal.matrix import every_case
 from relay.rehearsal.matrix.row import Case
 from tests.faults.campaign import Campaign, world
 from tests.faults.checks import PROMISES
-from tests.faults.conftest import Gateway
+from tests.gateways import Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 CASES = every_case(wide=os.environ.get("MATRIX") == "wide")

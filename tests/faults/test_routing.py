@@ -10,68 +10,33 @@ import httpx
 import pytest
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import KEY, Gateway
+from tests import gateways
+from tests.gateways import KEY, Gateway, configuration, credential, route
 
-CONFIG = """
-[[upstream]]
-name = "first"
-protocol = "openai-chat"
-base_url = "{url}/v1"
-[[upstream.credential]]
-label = "limited"
-secret = "upstream-secret-limited"
-max_concurrency = 1
-
-[[upstream]]
-name = "second"
-protocol = "openai-chat"
-base_url = "{url}/v1"
-[[upstream.credential]]
-label = "wide"
-secret = "upstream-secret-wide"
-
-[[upstream]]
-name = "unasked"
-protocol = "openai-chat"
-base_url = "{url}/v1"
-ask_for_usage = false
-
-[[client_key]]
-label = "one at once"
-key = "{one_at_once}"
-max_concurrency = 1
-
-[[client_key]]
-label = "thirty a day"
-key = "{thirty}"
-tokens_per_day = 30
-
-[[route]]
-model = "mid-silence*"
-upstreams = ["first"]
-
-[[route]]
-model = "shaped"
-upstreams = ["second"]
-upstream_model = "ok"
-defaults = {{temperature = 0.25, top_p = 0.5}}
-overrides = {{store = false}}
-
-[[route]]
-model = "*"
-upstreams = ["first", "second"]
-strategy = "round-robin"
-weights = {{second = 2}}
-"""
 ONE_AT_ONCE, THIRTY = "client-key-one-at-once", "client-key-thirty-a-day"
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(scope="module")
 def routed(upstream: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(tmp_path_factory.mktemp("routed"), CONFIG.format(url=upstream.url, one_at_once=ONE_AT_ONCE, thirty=THIRTY))
+    upstreams = [
+        gateways.upstream("first", f"{upstream.url}/v1", credentials=[credential("limited", max_concurrency=1)]),
+        gateways.upstream("second", f"{upstream.url}/v1", credentials=[credential("wide")]),
+        gateways.upstream("unasked", f"{upstream.url}/v1", credentials=(), ask_for_usage=False),
+    ]
+    shaped = {"defaults": {"temperature": 0.25, "top_p": 0.5}, "overrides": {"store": False}}
+    routes = [
+        route("mid-silence*", "first"),
+        route("shaped", "second", upstream_model="ok", **shaped),
+        route("*", "first", "second", strategy="round-robin", weights={"second": 2}),
+    ]
+    client_keys = [
+        {"label": "one at once", "key": ONE_AT_ONCE, "max_concurrency": 1},
+        {"label": "thirty a day", "key": THIRTY, "tokens_per_day": 30},
+    ]
+    running = Gateway(tmp_path_factory.mktemp("routed"), configuration(upstreams, routes, client_keys))
     yield running
-    running.stop()
+    running.end()
 
 
 def ask(gateway: Gateway, model: str, **fields: Any) -> httpx.Response:

@@ -23,7 +23,7 @@ from relay.rehearsal.matrix.row import Row, cases_of
 from tests.crash.conftest import processes, until
 from tests.faults import checks
 from tests.faults.campaign import Campaign, Observation, world
-from tests.faults.conftest import ROOT, Gateway
+from tests.gateways import ROOT, Gateway
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(120)]
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from relay.rehearsal.server import FaultServer
 from tests.crash.conftest import Caller, recorded
-from tests.faults.conftest import CONFIG, TOKEN, Gateway, free_port
+from tests.gateways import TOKEN, Gateway, usual
 
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 def gateway() -> Iterator[Gateway]:
     """One that has something to tell."""
     with tempfile.TemporaryDirectory() as folder, FaultServer().run_in_thread() as upstream:
-        running = Gateway(Path(folder), CONFIG.format(url=upstream.url, closed=free_port()))
+        running = Gateway(Path(folder), usual(upstream.url))
         for number, model in enumerate(("ok", "eof", "cut", "status,code=500")):
             Caller(running, model, f"one-{number}").wait()
             recorded(running, f"one-{number}")

@@ -17,7 +17,7 @@ import pytest
 from django.conf import settings
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import CONFIG, KEY, free_port
+from tests.gateways import KEY, free_port, usual
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]  # a busy machine takes a minute to start one process
 
@@ -25,12 +25,11 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]  # a busy machine t
 @pytest.fixture
 def runserver(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with FaultServer().run_in_thread() as upstream:
-        (tmp_path / "relay.toml").write_text(CONFIG.format(url=upstream.url, closed=free_port()))
+        key = {"label": "one", "key_env": "ONE_KEY"}
+        (tmp_path / "relay.toml").write_text(usual(upstream.url, client_keys=[key]))
         names = ("PATH", "HOME", "LANG")
         environment = {name: os.environ[name] for name in names if name in os.environ}
         environment |= {"DATA_DIR": str(tmp_path / "data"), "RELAY_CONFIG": str(tmp_path / "relay.toml"), "ONE_KEY": KEY}
-        key = '\n[[client_key]]\nlabel = "one"\nkey_env = "ONE_KEY"\n'
-        (tmp_path / "relay.toml").write_text((tmp_path / "relay.toml").read_text() + key)
         port = free_port()
         manage = [sys.executable, "manage.py"]
         for command in (["migrate", "-v0"], ["apply_config", str(tmp_path / "relay.toml")]):

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 
 from relay.rehearsal.server import FaultServer
-from tests.faults.conftest import CONFIG, Gateway, free_port
+from tests.gateways import Gateway, free_port, usual
 
 pytestmark = pytest.mark.gateway
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.gateway
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with FaultServer().run_in_thread() as upstream:
         folder = tmp_path_factory.mktemp("drilled")
-        running = Gateway(folder, CONFIG.format(url=upstream.url, closed=free_port()))
+        running = Gateway(folder, usual(upstream.url))
         yield running
         assert upstream.log() == [], "a rehearsal went to a configured upstream"
         running.stop()
