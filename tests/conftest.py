@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from relay.rehearsal.server import FaultServer
 from tests.gateways import Gateway, usual
+
+# Else each test client, having a middleware of its own, would look at every static file once more.
+settings.WHITENOISE_AUTOREFRESH = True
 
 Record = Callable[..., dict[str, Any]]
 

@@ -55,7 +55,7 @@ def configuration(upstreams: Iterable[Table], routes: Iterable[Table], client_ke
 
 def usual(
     url: str,
-    patience: int = 2,
+    patience: int = 4,
     write_timeout: int = 3,
     upstreams: Iterable[Table] = (),
     routes: Iterable[Table] = (),

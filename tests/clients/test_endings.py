@@ -130,7 +130,7 @@ def ask(gateway: Gateway, case: tuple[str, str, Row]) -> httpx.Response:
 def all_asked(gateway: Gateway, request: pytest.FixtureRequest) -> dict[str, httpx.Response]:
     """The selected cases, asked at once."""
     found = [item.callspec.params["case"] for item in request.session.items if "all_asked" in getattr(item, "fixturenames", ())]
-    with ThreadPoolExecutor(12) as pool:
+    with ThreadPoolExecutor(20) as pool:
         return dict(zip(map(name, found), pool.map(lambda case: ask(gateway, case), found), strict=True))
 
 

@@ -139,6 +139,7 @@ LATE = (
         "total",
         "total time over, with the stream flowing",
         script="ok,events=200,gap_ms=100",
+        reference="ok,events=200,gap_ms=0",
         cause=Cause.TOTAL_TIMEOUT,
         upstream="total",
         gets=Gets.TOLD_SO_FAR,
