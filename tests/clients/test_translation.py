@@ -43,5 +43,5 @@ def test_a_translated_stream_that_dies_raises_and_ends_nowhere(gateway: Gateway,
 @pytest.mark.parametrize(("client", "behind"), PAIRS)
 def test_an_error_status_is_told_in_the_clients_words(gateway: Gateway, client: str, behind: str) -> None:
     with pytest.raises(ERRORS, match="rehearsed failure") as caught:
-        CLIENTS[client](gateway.url, f"{behind}/status,code=429", True)
+        CLIENTS[client](gateway.url, f"refusing-{behind}/status,code=429", True)
     assert 429 in (getattr(caught.value, "status_code", 0), getattr(caught.value, "code", 0))

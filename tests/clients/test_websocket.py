@@ -70,7 +70,7 @@ DEATHS = [
     ("responses/eof,after=3,size=2", "upstream-premature", "eof", "response.failed"),
     ("chat/cut,after=3,size=2", "upstream-premature", "truncated-body", "response.failed"),
     ("responses/error-later,after=3,size=2,gap_ms=20", "upstream-error", "error-event", "error"),
-    ("responses/status,code=429,size=2", "upstream-error", "rate-limited", "error"),
+    ("refusing-responses/status,code=429,size=2", "upstream-error", "rate-limited", "error"),
 ]
 
 
