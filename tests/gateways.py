@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import tomli_w
 
+from tests import prepared
+
 ROOT = Path(__file__).resolve().parents[1]
 KEY, TOKEN = "test-client-key-0001", "test-admin-token-0001"
 CLOSED = "http://127.0.0.1:1"  # where nobody listens
@@ -96,7 +98,8 @@ class Gateway:
 
     program = "manage.py"
 
-    def __init__(self, folder: Path, config: str, **settings: str) -> None:
+    def __init__(self, folder: Path, config: str, first_start: bool = False, **settings: str) -> None:
+        """With `first_start` it makes its database itself."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data = folder / "data"
@@ -108,7 +111,7 @@ class Gateway:
             "PORT": str(self.port),
             "CLIENT_KEY": KEY,
             "ADMIN_TOKEN": TOKEN,
-            "ADMIN_PASSWORD": "a-password-for-tests",
+            "ADMIN_PASSWORD": prepared.PASSWORD,
             "RELAY_CONFIG": str(folder / "relay.toml"),
             "DRAIN_SECONDS": "1",
             "CORS_ORIGINS": "https://app.example",
@@ -116,6 +119,8 @@ class Gateway:
             **settings,
         }
         self.api = httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=10)
+        if not (first_start or "DATABASE_URL" in self.environment or self.data.exists()):
+            prepared.copy_into(self.data)
         self.start()
 
     def start(self) -> None:

@@ -12,12 +12,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from relay.rehearsal.server import FaultServer
-from tests import gateways
+from tests import gateways, prepared
 from tests.browser.chromium import FLAGS, executable
 from tests.browser.watching import Watch
 from tests.gateways import CLOSED, KEY, Gateway, configuration, route
 
-USER, PASSWORD = "admin", "a-password-for-tests"
+USER, PASSWORD = "admin", prepared.PASSWORD
 HOSTILE = "<script>alert('model')</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
 # Models that clients ask for, and the scenario that the upstream plays for each: (model, upstream, scenario).
 PLAYS = (

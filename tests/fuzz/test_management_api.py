@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
 def gateway() -> Iterator[Gateway]:
     """One that has something to tell."""
     with tempfile.TemporaryDirectory() as folder, FaultServer().run_in_thread() as upstream:
-        running = Gateway(Path(folder), usual(upstream.url))
+        running = Gateway(Path(folder), usual(upstream.url), first_start=True)
         for number, model in enumerate(("ok", "eof", "cut", "status,code=500")):
             Caller(running, model, f"one-{number}").wait()
             recorded(running, f"one-{number}")
@@ -38,7 +38,7 @@ def test_no_call_makes_it_fail(gateway: Gateway) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
     failures: list[str] = []
     statuses: set[int] = set()
-    examples = max(settings.default.max_examples // 3, 10)
+    examples = max(settings.default.max_examples // 6, 10)
 
     for operation in operations:
 
