@@ -211,21 +211,22 @@ def _ms(exchange: Exchange, at: float | None) -> float | None:
 
 
 def _timeline(exchange: Exchange, attempt: Attempt | None) -> dict[str, float]:
-    moments = {
-        "routed": exchange.routed,
-        "connect_start": attempt.connect_start if attempt else None,
-        "connected": attempt.connected if attempt else None,
-        "request_sent": attempt.request_sent if attempt else None,
-        "upstream_headers": exchange.upstream_headers,
-        "first_upstream_byte": exchange.first_upstream_byte,
-        "first_event": exchange.first_event,
-        "first_client_write": exchange.first_client_write,
-        "last_upstream_byte": exchange.last_upstream_byte,
-        "last_client_write": exchange.last_client_write,
-        "terminal_event": exchange.terminal_event,
-        "ended": exchange.ended,
-    }
-    return pruned({name: _ms(exchange, at) for name, at in moments.items()})
+    received = exchange.received
+    moments = (
+        ("routed", exchange.routed),
+        ("connect_start", attempt.connect_start if attempt else None),
+        ("connected", attempt.connected if attempt else None),
+        ("request_sent", attempt.request_sent if attempt else None),
+        ("upstream_headers", exchange.upstream_headers),
+        ("first_upstream_byte", exchange.first_upstream_byte),
+        ("first_event", exchange.first_event),
+        ("first_client_write", exchange.first_client_write),
+        ("last_upstream_byte", exchange.last_upstream_byte),
+        ("last_client_write", exchange.last_client_write),
+        ("terminal_event", exchange.terminal_event),
+        ("ended", exchange.ended),
+    )
+    return {name: round((at - received) * 1000, 3) for name, at in moments if at is not None}
 
 
 def _gaps(exchange: Exchange) -> dict[str, Any]:
