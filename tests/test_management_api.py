@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import User
 from django.test import Client
 
 from auditlog.ingest import store_entries
 from auditlog.models import AuditEntry
 from errorlog.ingest import store_events
+from tests.people import BACKEND, staff
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -41,24 +42,15 @@ def test_without_a_token_set_no_token_opens_it(settings: Any) -> None:
     assert Client(headers={"authorization": "Bearer "}).get("/api/errors/count").status_code == 401
 
 
-def test_a_staff_session_reads_and_writes_only_with_its_csrf_token() -> None:
-    get_user_model().objects.create_superuser("root", "", "pw")
+def test_a_staff_session_reads_and_writes_only_with_its_csrf_token(admin_user: User) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(get_user_model().objects.get(), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(admin_user, BACKEND)
     assert client.get("/api/errors/count").status_code == 200
     assert client.post("/api/errors/seen", content_type="application/json").status_code == 403
     client.get("/admin/")
     client.get("/admin/password_change/")
     token = client.cookies["csrftoken"].value
     assert client.post("/api/errors/seen", headers={"x-csrftoken": token}, content_type="application/json").status_code == 200
-
-
-def staff(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user("staff", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
-    return client
 
 
 def test_a_session_may_what_its_user_may_in_the_admin(event: Build, entry: Build) -> None:

@@ -15,14 +15,13 @@ from asgiref.sync import async_to_sync, sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.db import connection
-from django.test import Client
 
 from auditlog import live
 from auditlog.ingest import store_entries
 from auditlog.models import AuditEntry
 from proxy_project.asgi import application
+from tests.people import staff
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db(transaction=True)]
 Build = Callable[..., dict[str, Any]]
@@ -31,11 +30,7 @@ store = sync_to_async(store_entries)
 
 def cookie(*permissions: str) -> str:
     """The session cookie of somebody with these permissions."""
-    user = get_user_model().objects.create_user(f"watcher-{len(permissions)}", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
-    return client.cookies[settings.SESSION_COOKIE_NAME].value
+    return staff(*permissions).cookies[settings.SESSION_COOKIE_NAME].value
 
 
 def socket(session: str = "", query: str = "", origin: str = "http://localhost") -> WebsocketCommunicator:

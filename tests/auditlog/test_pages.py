@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from auditlog.changing import change
 from auditlog.ingest import store_entries
 from auditlog.models import AuditEntry, RecordingState
+from tests.people import BACKEND, staff
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -28,11 +28,7 @@ EVIL = "<script>alert('model')</script>"
 @pytest.fixture
 def viewer() -> Client:
     """Somebody who may look and no more."""
-    user = get_user_model().objects.create_user("viewer", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename="view_auditentry"))
-    client = Client()
-    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
-    return client
+    return staff("view_auditentry")
 
 
 def page(client: Client, address: str = LIST, **query: str) -> str:
@@ -333,17 +329,15 @@ def test_a_viewer_may_not_act(viewer: Client, entry: Build, name: str) -> None:
 
 def test_staff_without_the_permission_sees_nothing(entry: Build) -> None:
     store_entries([entry()])
-    client = Client()
-    client.force_login(get_user_model().objects.create_user("s", is_staff=True), "django.contrib.auth.backends.ModelBackend")
+    client = staff()
     pk = AuditEntry.objects.get().pk
     for address in (LIST, f"{LIST}{pk}/change/", f"{LIST}{pk}/inside/", f"{LIST}export/?format=csv", f"{LIST}clear/"):
         assert client.get(address).status_code == 403, address
 
 
-def test_acting_needs_a_post_with_its_token() -> None:
-    user = get_user_model().objects.create_superuser("root", "", "pw")
+def test_acting_needs_a_post_with_its_token(admin_user: User) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    client.force_login(admin_user, BACKEND)
     for name in ("end", "recording"):
         assert client.get(reverse(f"admin:auditlog_auditentry_{name}")).status_code == 405
         assert client.post(reverse(f"admin:auditlog_auditentry_{name}"), {"set": "pause"}).status_code == 403

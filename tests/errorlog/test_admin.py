@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,7 +17,7 @@ from errorlog import reading
 from errorlog.admin import MUTES
 from errorlog.ingest import store_events
 from errorlog.models import ErrorEvent, ErrorGroup
-from tests.errorlog.conftest import BACKEND
+from tests.people import staff
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -28,11 +27,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture
 def viewer() -> Client:
-    user = get_user_model().objects.create_user("viewer", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_errorgroup"))
-    client = Client()
-    client.force_login(user, BACKEND)
-    return client
+    return staff("view_errorgroup")
 
 
 def page(client: Client, address: str = LIST, **query: str) -> str:
@@ -45,38 +40,38 @@ def detail(group: ErrorGroup) -> str:
     return f"{LIST}{group.pk}/change/"
 
 
-def test_the_list_shows_what_breaks_how_often_and_whose_fault(admin: Client, event: Build) -> None:
+def test_the_list_shows_what_breaks_how_often_and_whose_fault(admin_client: Client, event: Build) -> None:
     context = {"fault": "upstream", "cause": "eof", "model": "gpt-5", "provider": "openai", "phase": "streaming"}
     store_events([event(context=context), event(context={**context, "model": "gpt-6"})])
-    text = page(admin)
+    text = page(admin_client)
     for word in ("StreamUpstreamPrematureClose", "eof", "openai", "and 1 more", "streaming", "fault upstream", "NEW", "2 unread"):
         assert word in text, word
     assert "after the first byte" in text
 
 
-def test_the_list_shows_unresolved_groups_and_a_search_looks_everywhere(admin: Client, event: Build) -> None:
+def test_the_list_shows_unresolved_groups_and_a_search_looks_everywhere(admin_client: Client, event: Build) -> None:
     store_events([event(fingerprint=["a"], name="OneThing"), event(fingerprint=["b"], name="OtherThing", request_id="req_zz")])
     ErrorGroup.objects.filter(name="OtherThing").resolve()
-    assert 'change/">OneThing' in page(admin) and 'change/">OtherThing' not in page(admin)
-    assert 'change/">OtherThing' in page(admin, state="resolved")
+    assert 'change/">OneThing' in page(admin_client) and 'change/">OtherThing' not in page(admin_client)
+    assert 'change/">OtherThing' in page(admin_client, state="resolved")
     for query in ("OtherThing", "req_zz", "name:OtherThing"):
-        text = page(admin, q=query)
+        text = page(admin_client, q=query)
         assert 'change/">OtherThing' in text and 'change/">OneThing' not in text, query
 
 
-def test_the_list_is_filtered_by_what_groups_hit(admin: Client, event: Build) -> None:
+def test_the_list_is_filtered_by_what_groups_hit(admin_client: Client, event: Build) -> None:
     for model in ("gpt-5", "claude"):
         store_events([event(fingerprint=[model], name=f"Of-{model}", context={"model": model, "client_key": "k"})])
-    text = page(admin, model="claude")
+    text = page(admin_client, model="claude")
     assert 'change/">Of-claude' in text and 'change/">Of-gpt-5' not in text
-    assert 'change/">Of-' not in page(admin, model="unheard-of")
-    assert 'change/">Of-claude' in page(admin, period="24h")
+    assert 'change/">Of-' not in page(admin_client, model="unheard-of")
+    assert 'change/">Of-claude' in page(admin_client, period="24h")
 
 
-def test_a_list_of_many_groups_costs_no_more_queries_than_of_few(admin: Client, event: Build) -> None:
+def test_a_list_of_many_groups_costs_no_more_queries_than_of_few(admin_client: Client, event: Build) -> None:
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
-            page(admin)
+            page(admin_client)
         return len(captured)
 
     store_events([event(fingerprint=["0"], context={"model": "a"})])
@@ -85,13 +80,13 @@ def test_a_list_of_many_groups_costs_no_more_queries_than_of_few(admin: Client, 
     assert queries() == few
 
 
-def test_the_detail_opens_on_the_latest_event_and_leads_to_the_others(admin: Client, event: Build) -> None:
+def test_the_detail_opens_on_the_latest_event_and_leads_to_the_others(admin_client: Client, event: Build) -> None:
     store_events(
         [event(message=f"message {index}", stack=f"stack {index}", context={"step": f"step-{index}"}) for index in range(3)]
     )
     group = ErrorGroup.objects.get()
     middle = ErrorEvent.objects.get(message="message 1")
-    text = page(admin, detail(group))
+    text = page(admin_client, detail(group))
     for word in (
         "Latest event",
         "message 2",
@@ -102,41 +97,43 @@ def test_the_detail_opens_on_the_latest_event_and_leads_to_the_others(admin: Cli
         "after first byte",
     ):
         assert word in text, word
-    text = page(admin, detail(group), event=str(middle.sequence))
+    text = page(admin_client, detail(group), event=str(middle.sequence))
     assert "message 1" in text and "message 2" not in text
     assert 'rel="prev"' in text and 'rel="next"' in text
 
 
-def test_an_event_leads_to_the_audit_entry_of_its_request(admin: Client, event: Build, entry: Build) -> None:
+def test_an_event_leads_to_the_audit_entry_of_its_request(admin_client: Client, event: Build, entry: Build) -> None:
     from auditlog.ingest import store_entries
     from auditlog.models import AuditEntry
 
     store_entries([entry(request_id="req_1", direction="ingress", outcome="upstream-premature")])
     store_events([event()])
     assert f'href="/admin/auditlog/auditentry/{AuditEntry.objects.get().pk}/change/"' in page(
-        admin, detail(ErrorGroup.objects.get())
+        admin_client, detail(ErrorGroup.objects.get())
     )
 
 
 @pytest.mark.parametrize("panels", [None, "", "no.such.module", "json"])
-def test_without_panels_the_page_lacks_the_link_alone(admin: Client, event: Build, settings: Any, panels: str | None) -> None:
+def test_without_panels_the_page_lacks_the_link_alone(
+    admin_client: Client, event: Build, settings: Any, panels: str | None
+) -> None:
     settings.ERRORLOG = {**settings.ERRORLOG, "PANELS": panels}
     store_events([event()])
-    text = page(admin, detail(ErrorGroup.objects.get()))
+    text = page(admin_client, detail(ErrorGroup.objects.get()))
     assert "Fault: upstream." in text and "Audit entry" not in text
-    assert "1 group" in page(admin)
+    assert "1 group" in page(admin_client)
 
 
-def test_text_from_outside_is_escaped_everywhere(admin: Client, event: Build) -> None:
+def test_text_from_outside_is_escaped_everywhere(admin_client: Client, event: Build) -> None:
     context = dict.fromkeys(("model", "provider", "phase", "cause", "fault", "client_key", "user_agent", HOSTILE), HOSTILE)
     fields = dict.fromkeys(("name", "message", "stack", "title", "request_id", "version", "platform"), HOSTILE)
     store_events([event(**fields, context={**context, "deep": [HOSTILE]}, fingerprint=[HOSTILE])])
     group = ErrorGroup.objects.get()
     key = str(group.pk)
     addresses = [LIST, f"{LIST}?q={HOSTILE}", f"{LIST}?model={HOSTILE}", detail(group), f"{LIST}{key}/delete/", f"{LIST}clear/"]
-    texts = [page(admin, address) for address in addresses]
+    texts = [page(admin_client, address) for address in addresses]
     chosen = {"index": "0", "action": "delete_groups", "_selected_action": [key]}
-    texts.append(admin.post(LIST, chosen).content.decode())
+    texts.append(admin_client.post(LIST, chosen).content.decode())
     for text in texts:
         assert HOSTILE not in text
         assert "&lt;script&gt;" in text
@@ -154,15 +151,15 @@ def test_text_from_outside_is_escaped_everywhere(admin: Client, event: Build) ->
     ],
 )
 def test_a_decision_is_taken_on_the_detail_or_for_many_in_the_list(
-    admin: Client, event: Build, decision: str, status: str
+    admin_client: Client, event: Build, decision: str, status: str
 ) -> None:
     store_events([event(fingerprint=[str(index)]) for index in range(3)])
     first, second, third = ErrorGroup.objects.order_by("pk")
-    assert admin.post(detail(first), {"action": decision}).status_code == 302
-    admin.post(LIST, {"index": "0", "action": decision, "_selected_action": [second.pk]})
+    assert admin_client.post(detail(first), {"action": decision}).status_code == 302
+    admin_client.post(LIST, {"index": "0", "action": decision, "_selected_action": [second.pk]})
     statuses = list(ErrorGroup.objects.order_by("pk").values_list("status", flat=True))
     assert statuses == [status, status, "unresolved"]
-    admin.post(detail(first), {"action": "reopen"})
+    admin_client.post(detail(first), {"action": "reopen"})
     assert ErrorGroup.objects.get(pk=first.pk).status == "unresolved"
     assert third.status == "unresolved"
 
@@ -177,10 +174,10 @@ def test_a_decision_is_taken_on_the_detail_or_for_many_in_the_list(
     ],
 )
 def test_a_preset_mutes_for_as_long_as_it_says(
-    admin: Client, event: Build, preset: str, hours: int | None, events: int | None, seconds: int | None
+    admin_client: Client, event: Build, preset: str, hours: int | None, events: int | None, seconds: int | None
 ) -> None:
     store_events([event()])
-    admin.post(detail(ErrorGroup.objects.get()), {"action": preset})
+    admin_client.post(detail(ErrorGroup.objects.get()), {"action": preset})
     group = ErrorGroup.objects.get()
     assert (group.muted_events, group.muted_seconds) == (events, seconds)
     left = group.muted_until - timezone.now() if group.muted_until else None
@@ -188,33 +185,33 @@ def test_a_preset_mutes_for_as_long_as_it_says(
     assert {name for name, _ in MUTES} == {"mute_hour", "mute_day", "mute_week", "mute_hundred"}
 
 
-def test_one_group_and_all_can_be_marked_read(admin: Client, event: Build) -> None:
+def test_one_group_and_all_can_be_marked_read(admin_client: Client, event: Build) -> None:
     store_events([event(fingerprint=[str(index)]) for index in range(3)])
     reader = f"user:{get_user_model().objects.get().pk}"
     first, second, _ = ErrorGroup.objects.order_by("pk")
-    page(admin)
-    page(admin, detail(first))
+    page(admin_client)
+    page(admin_client, detail(first))
     assert reading.unread_total(reader) == 3  # looking is not reading
-    admin.post(detail(first), {"action": "read"})
-    admin.post(LIST, {"index": "0", "action": "read", "_selected_action": [second.pk]})
+    admin_client.post(detail(first), {"action": "read"})
+    admin_client.post(LIST, {"index": "0", "action": "read", "_selected_action": [second.pk]})
     assert reading.unread_total(reader) == 1
-    admin.post(f"{LIST}seen/")
+    admin_client.post(f"{LIST}seen/")
     assert reading.unread_total(reader) == 0
 
 
-def test_deleting_asks_first(admin: Client, event: Build) -> None:
+def test_deleting_asks_first(admin_client: Client, event: Build) -> None:
     store_events([event(fingerprint=[str(index)]) for index in range(4)])
     first, second, third, fourth = ErrorGroup.objects.order_by("pk")
-    assert "will be deleted" in page(admin, f"{LIST}{first.pk}/delete/")
+    assert "will be deleted" in page(admin_client, f"{LIST}{first.pk}/delete/")
     chosen = {"index": "0", "action": "delete_groups", "_selected_action": [second.pk, third.pk]}
-    asked = admin.post(LIST, chosen)
+    asked = admin_client.post(LIST, chosen)
     assert b"<b>2</b> groups with <b>2</b> events will be deleted" in asked.content
     assert ErrorGroup.objects.count() == 4
-    admin.post(f"{LIST}{first.pk}/delete/")
-    admin.post(f"{LIST}?state=all", {**chosen, "confirmed": "yes"})
+    admin_client.post(f"{LIST}{first.pk}/delete/")
+    admin_client.post(f"{LIST}?state=all", {**chosen, "confirmed": "yes"})
     assert list(ErrorGroup.objects.all()) == [fourth]
-    assert "will be deleted" in page(admin, f"{LIST}clear/")
-    admin.post(f"{LIST}clear/")
+    assert "will be deleted" in page(admin_client, f"{LIST}clear/")
+    admin_client.post(f"{LIST}clear/")
     assert not ErrorEvent.objects.exists()
 
 
@@ -238,11 +235,11 @@ def test_no_stranger_sees_anything(event: Build) -> None:
 
 
 @pytest.mark.parametrize("address", [f"{LIST}99/change/", f"{LIST}x/change/", f"{LIST}{1 << 70}/change/"])
-def test_a_group_that_is_not_there_is_404(admin: Client, address: str) -> None:
-    assert admin.get(address).status_code == 404
+def test_a_group_that_is_not_there_is_404(admin_client: Client, address: str) -> None:
+    assert admin_client.get(address).status_code == 404
 
 
 @pytest.mark.parametrize("asked", ["999999", "9" * 40, "x", "-1", "٣"])
-def test_an_event_that_is_not_there_is_404_or_the_latest(admin: Client, event: Build, asked: str) -> None:
+def test_an_event_that_is_not_there_is_404_or_the_latest(admin_client: Client, event: Build, asked: str) -> None:
     store_events([event()])
-    assert admin.get(detail(ErrorGroup.objects.get()), {"event": asked}).status_code in (200, 404)
+    assert admin_client.get(detail(ErrorGroup.objects.get()), {"event": asked}).status_code in (200, 404)

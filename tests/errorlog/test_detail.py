@@ -58,12 +58,12 @@ def completed(count: int, **columns: Any) -> None:
     AuditEntry.objects.bulk_create([AuditEntry(id=uuid.uuid4(), **{**known, **columns}) for _ in range(count)])
 
 
-def test_the_sentence_the_fault_and_the_drawing_come_first(admin: Client, event: Build) -> None:
+def test_the_sentence_the_fault_and_the_drawing_come_first(admin_client: Client, event: Build) -> None:
     store_events([event(context=CONTEXT)])
     HourlyCount.objects.create(
         hour=timezone.now().replace(minute=0, second=0, microsecond=0), provider="openai", outcome="completed", count=500
     )
-    text = page(admin)
+    text = page(admin_client)
     said = words(text)
     for part in (
         "1 in 24 h, 0.20 % of 500 streams to openai",
@@ -77,9 +77,9 @@ def test_the_sentence_the_fault_and_the_drawing_come_first(admin: Client, event:
     assert text.index("ep-verdict") < text.index("ep-timeline") < text.index("Attempts") < text.index("This group, 28 days")
 
 
-def test_context_is_a_table_in_words_whose_links_filter_the_list(admin: Client, event: Build) -> None:
+def test_context_is_a_table_in_words_whose_links_filter_the_list(admin_client: Client, event: Build) -> None:
     store_events([event(context={**CONTEXT, "model": "a&b=c"})])
-    text = page(admin)
+    text = page(admin_client)
     assert f'href="{LIST}?state=all&amp;model=a%26b%3Dc"' in text
     assert f'href="{LIST}?state=all&amp;credential=team-b"' in text
     said = words(text)
@@ -105,13 +105,13 @@ def test_a_value_of_the_context_in_words(name: str, value: Any, text: str) -> No
     assert text_of(name, value) == text
 
 
-def test_older_and_newer_lead_through_the_group_alone(admin: Client, event: Build) -> None:
+def test_older_and_newer_lead_through_the_group_alone(admin_client: Client, event: Build) -> None:
     for index in range(3):
         store_events([event(context=CONTEXT, message=f"m{index}"), event(fingerprint=["other"], message="another group")])
     group = ErrorGroup.objects.exclude(parts=["other"]).get()
     seen, address = [], f"{LIST}{group.pk}/change/"
     while address:
-        text = admin.get(address).content.decode()
+        text = admin_client.get(address).content.decode()
         seen += re.findall(r"<code>(m\d)</code>", text)
         older = re.search(r'href="(\?event=\d+)" rel="prev"', text)
         address = f"{LIST}{group.pk}/change/{older[1]}" if older else ""
@@ -157,43 +157,43 @@ def test_a_silence_that_varies_is_no_limit(event: Build) -> None:
     assert found is not None and found.silence == ""
 
 
-def test_without_enough_completed_streams_there_is_no_comparison(admin: Client, event: Build, settings: Any) -> None:
+def test_without_enough_completed_streams_there_is_no_comparison(admin_client: Client, event: Build, settings: Any) -> None:
     store_events([event(context=CONTEXT)])
     completed(4)
     assert compare(ErrorGroup.objects.get()) is None
     completed(1)
     assert compare(ErrorGroup.objects.get()) is not None
     settings.ERRORLOG = {**settings.ERRORLOG, "PANELS": ""}
-    assert "What differs" not in page(admin)
+    assert "What differs" not in page(admin_client)
 
 
-def test_the_month_shows_each_day_and_each_version(admin: Client, event: Build) -> None:
+def test_the_month_shows_each_day_and_each_version(admin_client: Client, event: Build) -> None:
     now = time.time()
     store_events([event(context=CONTEXT, time=now - 5 * 86_400, version="1.0") for _ in range(7)])
     store_events([event(context=CONTEXT, time=now, version="1.1"), event(context=CONTEXT, time=now - 90 * 86_400)])
-    text = page(admin)
+    text = page(admin_client)
     day = datetime.fromtimestamp(now - 5 * 86_400, UTC)
     assert f"<title>{day.day} {day:%b}: 7</title>" in text
     assert ": 1 so far</title>" in text and ">1.0</text>" in text and ">1.1</text>" in text
     assert "8 events, the bars are days" in words(text)
 
 
-def test_an_exception_shows_its_stack_and_why_it_is_grouped(admin: Client, event: Build) -> None:
+def test_an_exception_shows_its_stack_and_why_it_is_grouped(admin_client: Client, event: Build) -> None:
     stack = 'Traceback (most recent call last):\n  File "/app/relay/config/apply.py", line 8, in apply\nValueError: no'
     store_events([event(name="ValueError", message="no", stack=stack, context={}, fingerprint=None)])
-    said = words(page(admin))
+    said = words(page(admin_client))
     assert "line 8, in apply" in said and "place relay.config.apply apply" in said and "Fault: relay." in said
     assert "Attempts" not in said and "What differs" not in said
 
 
-def test_an_event_can_be_copied_as_markdown_and_as_json_without_a_script(admin: Client, event: Build) -> None:
+def test_an_event_can_be_copied_as_markdown_and_as_json_without_a_script(admin_client: Client, event: Build) -> None:
     store_events([event(context=CONTEXT, stack="a ``` fence")])
-    markdown = page(admin, **{"as": "markdown"})
+    markdown = page(admin_client, **{"as": "markdown"})
     assert markdown.startswith("## StreamUpstreamPrematureClose · eof") and "| model | gpt-5 |" in markdown
     assert "\n````\na ``` fence\n````\n" in markdown
-    copied = json.loads(page(admin, **{"as": "json"}))
+    copied = json.loads(page(admin_client, **{"as": "json"}))
     assert copied["context"]["event_count"] == 361 and copied["name"] == "StreamUpstreamPrematureClose"
-    assert 'as=markdown"' in page(admin) and 'as=json"' in page(admin)
+    assert 'as=markdown"' in page(admin_client) and 'as=json"' in page(admin_client)
 
 
 def test_a_table_cell_cannot_break_the_table(event: Build) -> None:
@@ -201,29 +201,30 @@ def test_a_table_cell_cannot_break_the_table(event: Build) -> None:
     assert "| model | a\\|b c |" in as_markdown(ErrorGroup.objects.get(), ErrorEvent.objects.get())
 
 
-def test_a_decided_group_says_so_and_can_be_reopened(admin: Client, event: Build) -> None:
+def test_a_decided_group_says_so_and_can_be_reopened(admin_client: Client, event: Build) -> None:
     store_events([event(context=CONTEXT)])
     groups = ErrorGroup.objects.all()
     groups.mute(events=100, seconds=3600)
-    assert "Muted until 100 events have come within 3,600 s" in words(page(admin)) and 'value="reopen"' in page(admin)
+    html = page(admin_client)
+    assert "Muted until 100 events have come within 3,600 s" in words(html) and 'value="reopen"' in html
     groups.resolve(next_version=True)
-    assert "Resolved from the version after" in words(page(admin))
+    assert "Resolved from the version after" in words(page(admin_client))
     groups.ignore()
-    assert "Ignored: it is counted" in words(page(admin))
+    assert "Ignored: it is counted" in words(page(admin_client))
 
 
-def test_a_group_without_a_kept_event_still_shows_its_counts(admin: Client, event: Build) -> None:
+def test_a_group_without_a_kept_event_still_shows_its_counts(admin_client: Client, event: Build) -> None:
     store_events([event(context=CONTEXT)])
     ErrorEvent.objects.all().delete()
-    said = words(page(admin))
+    said = words(page(admin_client))
     assert "No event of this group is kept any more" in said and "This group, 28 days" in said
 
 
-def test_odd_context_does_not_break_the_page(admin: Client, event: Build) -> None:
+def test_odd_context_does_not_break_the_page(admin_client: Client, event: Build) -> None:
     odd = {"attempts": [None, "x", {"ms": "y"}], "last_events": [3, {"at": "z"}], "relay": "x", "gaps": 4, "timeline": "no"}
     odd |= {"credential": 7, "cause": "eof", "client_key": ["x"], "provider": {"a": 1}}
     store_events([event(context=odd)])
-    assert "Fault: relay." in words(page(admin))
+    assert "Fault: relay." in words(page(admin_client))
 
 
 @pytest.mark.parametrize(
@@ -235,10 +236,10 @@ def test_odd_context_does_not_break_the_page(admin: Client, event: Build) -> Non
     ],
 )
 def test_a_group_is_muted_until_a_moment_or_so_many_events(
-    admin: Client, event: Build, fields: dict[str, str], muted: tuple[Any, ...]
+    admin_client: Client, event: Build, fields: dict[str, str], muted: tuple[Any, ...]
 ) -> None:
     store_events([event(context=CONTEXT)])
-    admin.post(f"{LIST}{ErrorGroup.objects.get().pk}/change/", {"action": "mute", **fields})
+    admin_client.post(f"{LIST}{ErrorGroup.objects.get().pk}/change/", {"action": "mute", **fields})
     group = ErrorGroup.objects.get()
     assert group.status == "muted"
     assert (group.muted_events, group.muted_seconds, group.muted_until is not None) == muted
@@ -255,8 +256,8 @@ def test_a_group_is_muted_until_a_moment_or_so_many_events(
     ],
 )
 def test_a_mute_that_makes_no_sense_is_refused_and_says_why(
-    admin: Client, event: Build, fields: dict[str, str], why: str
+    admin_client: Client, event: Build, fields: dict[str, str], why: str
 ) -> None:
     store_events([event(context=CONTEXT)])
-    answer = admin.post(f"{LIST}{ErrorGroup.objects.get().pk}/change/", {"action": "mute", **fields}, follow=True)
+    answer = admin_client.post(f"{LIST}{ErrorGroup.objects.get().pk}/change/", {"action": "mute", **fields}, follow=True)
     assert why in answer.content.decode() and ErrorGroup.objects.get().status == "unresolved"

@@ -59,7 +59,7 @@ def test_a_key_for_one_check_ends_with_it() -> None:
 
 def test_who_may_not_make_keys_must_bring_one(client: Client, settings: Any) -> None:
     roles.settle()
-    viewer = User.objects.create_user("viewer", password="x", is_staff=True)
+    viewer = User.objects.create_user("viewer", is_staff=True)
     client.force_login(viewer)
     page = client.post("/admin/setup/", {"model": "gpt-5", "protocol": "openai-chat", "key": ""}).content.decode()
     assert "the check needs one" in page

@@ -1,9 +1,10 @@
 """What is answered when a page cannot be had: in our words, without a user, a session or a database."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.test import Client
+
+from tests.people import staff
 
 pytestmark = pytest.mark.django_db
 
@@ -23,9 +24,8 @@ def test_a_form_without_its_token_is_told_why() -> None:
     assert "The form is too old" in answer.content.decode()
 
 
-def test_a_page_that_is_not_for_you_says_so(client: Client) -> None:
-    client.force_login(User.objects.create_user("guest", password="x", is_staff=True))
-    answer = client.get("/admin/relay/upstream/")
+def test_a_page_that_is_not_for_you_says_so() -> None:
+    answer = staff().get("/admin/relay/upstream/")
     assert answer.status_code == 403
     assert "not for your eyes" in answer.content.decode()
 

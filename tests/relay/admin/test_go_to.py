@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from auditlog.models import AuditEntry
 from errorlog.models import ErrorGroup
 from relay.record_id import new_record_id
+from tests.people import staff
 from tests.relay.rows import make_credential, make_key, make_route, make_upstream
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -62,10 +62,8 @@ def test_what_is_nothing_finds_nothing(admin_client: Client, text: str) -> None:
     assert found(admin_client, text) == []
 
 
-def test_nobody_finds_what_he_may_not_see(client: Client) -> None:
-    person = User.objects.create_user("reader", password="x", is_staff=True)
-    person.user_permissions.add(Permission.objects.get(codename="view_route"))
-    client.force_login(person)
+def test_nobody_finds_what_he_may_not_see() -> None:
+    client = staff("view_route")
     assert found(client, "berlin") == [("berlin-model", "route")]
     assert found(client, "req_1") == []
 

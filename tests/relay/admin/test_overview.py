@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from auditlog.models import AuditEntry, HourlyCount, RecordingState
@@ -14,6 +13,7 @@ from relay.admin import overview
 from relay.admin.needs_a_look import suspects
 from relay.admin.upstream_health import health
 from relay.record_id import new_record_id
+from tests.people import staff
 from tests.relay.rows import make_credential, make_upstream
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -211,19 +211,15 @@ def test_the_page_says_what_is_not_recorded(admin_client: Client) -> None:
     assert "1,234 not recorded" in body
 
 
-def test_who_may_see_nothing_gets_a_page_without_figures(client: Client) -> None:
-    client.force_login(User.objects.create_user("guest", password="x", is_staff=True))
-    body = client.get("/admin/").content.decode()
+def test_who_may_see_nothing_gets_a_page_without_figures() -> None:
+    body = staff().get("/admin/").content.decode()
     assert "Overview" in body
     assert "In flight" not in body
     assert "Needs a look" not in body
 
 
-def test_who_may_see_errors_alone_sees_them_alone(client: Client) -> None:
-    user = User.objects.create_user("reader", password="x", is_staff=True)
-    user.user_permissions.add(Permission.objects.get(codename="view_errorgroup"))
-    client.force_login(user)
-    body = client.get("/admin/").content.decode()
+def test_who_may_see_errors_alone_sees_them_alone() -> None:
+    body = staff("view_errorgroup").get("/admin/").content.decode()
     assert "Needs a look" in body
     assert "In flight" not in body
 

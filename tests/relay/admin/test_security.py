@@ -111,7 +111,7 @@ def member(client: Client) -> Any:
     roles.settle()
 
     def made(role: str) -> Client:
-        person = User.objects.create_user(role, password="x", is_staff=True)
+        person = User.objects.create_user(role, is_staff=True)
         person.groups.add(Group.objects.get(name=role))
         client.force_login(person)
         return client
