@@ -16,6 +16,7 @@ from auditlog.finding import find
 from auditlog.ingest import store_entries
 from auditlog.models import AuditEntry
 from auditlog.query import parse
+from proxy_project import reader_zone
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -107,8 +108,10 @@ def test_the_page_and_the_api_say_how_to_go_on(
 ) -> None:
     patient = module.look
     monkeypatch.setattr(module, "look", lambda first, width, last, _, *rest: patient(first, width, last, 0.0, *rest))
+    admin_client.cookies[reader_zone.COOKIE] = "Asia/Tokyo"
     html = admin_client.get("/admin/auditlog/auditentry/", {"q": "ttft:>1s model:m1 cost:>1"}).content.decode()
     assert "No request matches so far" in html
+    assert "Looked back to 1 Jan 1970 09:16 JST, " in html
     assert "look=further" in html
     assert "look further back" in html
     settings.ADMIN_TOKEN = "t"
