@@ -85,6 +85,7 @@ def test_only_what_the_page_is_filtered_by_is_sent(entry: Build) -> None:
     async def watch() -> None:
         watcher = socket(session, "?q=model:a")
         await watcher.connect()
+        await rows_or_nothing(watcher)  # from here on rows come from the poller, not with the connection
         await store([entry(model="b"), entry(model="a", direction="egress"), entry(model="a", request_id="req_a")])
         (row,) = await rows(watcher, 1)
         assert "req_a" in row["html"]
