@@ -12,8 +12,9 @@ from tests.faults.campaign import Campaign, world
 from tests.faults.checks import PROMISES
 from tests.gateways import Gateway
 
-pytestmark = [pytest.mark.gateway, pytest.mark.timeout(240)]
-CASES = every_case(wide=os.environ.get("MATRIX") == "wide")
+WIDE = os.environ.get("MATRIX") == "wide"
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(3600 if WIDE else 240)]
+CASES = every_case(WIDE)
 
 
 @pytest.fixture(scope="module")
