@@ -13,7 +13,7 @@ from tests.faults.checks import PROMISES
 from tests.gateways import Gateway
 
 WIDE = os.environ.get("MATRIX") == "wide"
-pytestmark = [pytest.mark.gateway, pytest.mark.timeout(3600 if WIDE else 240)]
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(3600 if WIDE else 600)]
 CASES = every_case(WIDE)
 
 
