@@ -246,7 +246,7 @@ EARLY = (
         "early-silent",
         "silence past `commit_after`: the 200 with a heartbeat, then an error event",
         script="silent",
-        reference="eof,after=0",
+        reference="headers-then-end",
         cause=Cause.FIRST_BYTE_TIMEOUT,
         phase=Phase.WAITING,
         status=200,
