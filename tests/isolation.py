@@ -27,8 +27,10 @@ hypothesis_settings.register_profile("here", deadline=None, suppress_health_chec
 hypothesis_settings.load_profile("here")
 
 
-# SIGTERM ends a run as Ctrl-C does, so that no gateway or browser outlives it.
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+# SIGTERM ends a run as Ctrl-C does, so that no gateway or browser outlives it. SIGINT is set too, because a shell's
+# background job begins with it ignored, and so would all that the tests start.
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
