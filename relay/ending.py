@@ -326,12 +326,12 @@ def classify(facts: Facts) -> Verdict:
     if not facts.occurrences:
         return Verdict(Outcome.RELAY_ERROR, Cause.BUG, facts.phase, Fault.RELAY, "the relay ended it without a reason", "")
     first = _first(facts.occurrences)
-    contributing = tuple(dict.fromkeys(item.cause for item in facts.occurrences if item.cause is not first.cause))
     cause = first.cause
     if facts.phase is Phase.RECEIVING and cause in CLIENT_CAUSES:
         cause = Cause.REQUEST_INCOMPLETE
     elif cause in CLIENT_CAUSES:
         cause = _client_cause(cause, facts)
+    contributing = tuple(dict.fromkeys(item.cause for item in facts.occurrences if item.cause not in (first.cause, cause)))
     fault, reason = _fault(cause, facts)
     return Verdict(CAUSES[cause].outcome, cause, facts.phase, fault, reason, first.detail, contributing)
 

@@ -34,6 +34,11 @@ def test_the_first_cause_wins_and_the_rest_contributes() -> None:
     assert (verdict.outcome, verdict.cause, verdict.contributing) == (Outcome.CLIENT_ABORT, Cause.FIN, (Cause.RESET,))
 
 
+def test_a_cause_does_not_contribute_to_itself_under_another_name() -> None:
+    verdict = classify(Facts(Phase.RECEIVING, (Occurrence(1.0, Cause.FIN), Occurrence(2.0, Cause.REQUEST_INCOMPLETE))))
+    assert (verdict.cause, verdict.contributing) == (Cause.REQUEST_INCOMPLETE, ())
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_in_one_tick_our_own_act_comes_first_whatever_the_order(order: tuple[int, ...]) -> None:
     tied = [Occurrence(1.0, Cause.FIN), Occurrence(1.0, Cause.RESET), Occurrence(1.001, Cause.DRAIN_DEADLINE)]
