@@ -161,7 +161,7 @@ class Gateway:
             self.kill()
         self.api.close()
 
-    def entry(self, request_id: str, seconds: float = 10.0) -> dict[str, Any]:
+    def entry(self, request_id: str, seconds: float = 30.0) -> dict[str, Any]:
         """The audit entry of a request, as soon as it has ended."""
         deadline = time.monotonic() + seconds
         while True:

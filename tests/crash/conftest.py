@@ -55,13 +55,13 @@ class Caller:
         except OSError as error:
             self.broken = type(error).__name__
 
-    def wait(self, seconds: float = 20.0) -> bytes:
+    def wait(self, seconds: float = 30.0) -> bytes:
         """All that it was told, once the connection is over."""
         self.thread.join(seconds)
         assert not self.thread.is_alive(), self.told
         return self.told
 
-    def wait_for(self, text: bytes, seconds: float = 10.0) -> None:
+    def wait_for(self, text: bytes, seconds: float = 30.0) -> None:
         until(lambda: text in self.told, seconds, lambda: self.told)
 
     @property
@@ -79,7 +79,7 @@ class Caller:
         return head.partition(b"x-request-id: ")[2].partition(b"\r\n")[0].decode()
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0, say: Callable[[], Any] = lambda: "") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 30.0, say: Callable[[], Any] = lambda: "") -> Any:
     """What `condition` gives as soon as that is true."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -125,7 +125,7 @@ class Recorded(NamedTuple):
 QUERY = "SELECT id, request_id, outcome, cause, fault, evidence FROM auditlog_auditentry WHERE client_request_id = ?"
 
 
-def recorded(gateway: Gateway, name: str, seconds: float = 10.0) -> Recorded:
+def recorded(gateway: Gateway, name: str, seconds: float = 30.0) -> Recorded:
     """The ending of the one request that called itself `name`, and the names of its error events."""
 
     def look() -> Recorded | None:

@@ -20,7 +20,7 @@ def test_whatever_is_killed_each_request_that_got_a_status_line_has_one_ending(t
     result = run(300, seed=20251125, folder=tmp_path, small=True)
     assert result.judgement.faults == []
     assert (result.exit_code, result.journals) == (0, [])
-    assert result.judgement.outcomes.total() > 250
+    assert result.judgement.outcomes.total() > 200
     assert sum(result.blows.values()) >= 1  # the faster the machine, the fewer fall into the run
 
 
