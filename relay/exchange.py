@@ -224,6 +224,7 @@ class Exchange:
         self.upstream_headers = self.first_upstream_byte = self.last_upstream_byte = None
         self.first_event = self.terminal_event = self.last_content = None
         self.close_code = self.close_reason = None
+        self.interrupt_wait = 0.0
         self.upstream_bytes = self.upstream_chunks = 0
         self.last_events.clear()
         attempt = Attempt(upstream.name, credential.label, credential.id, now)

@@ -40,6 +40,12 @@ class Watchdog:
         # After a long stall of our own, what arrived meanwhile still lies unread: nobody is judged before it was.
         judges = lag <= TICK or self.was_late
         self.was_late = not judges
+        self._look_at_all(now, lag, judges)
+        metrics.publish(now)
+        self.due = now + TICK
+        self.loop.call_at(self.due, self._tick)
+
+    def _look_at_all(self, now: float, lag: float, judges: bool) -> None:
         self.sooner = watching.SELDOM - watching.every(len(LIVE))
         for exchange in list(LIVE):
             if exchange.loop is not self.loop:
@@ -48,9 +54,6 @@ class Watchdog:
                 self._look(exchange, now, lag, judges)
             except Exception:
                 log.exception("the watchdog could not look after %s", exchange.request_id)
-        metrics.publish(now)
-        self.due = now + TICK
-        self.loop.call_at(self.due, self._tick)
 
     def _look(self, exchange: Exchange, now: float, lag: float, judges: bool) -> None:
         if lag > 0.05:

@@ -47,4 +47,7 @@ def _made() -> Path:
             environment = {"PATH": os.environ["PATH"], "DATA_DIR": folder}
             subprocess.run([sys.executable, "manage.py", "shell", "-c", PROGRAM], cwd=ROOT, env=environment, check=True)
             os.replace(Path(folder) / FILE, target)  # at once: others may be making it too
+        for other in target.parent.glob("*.sqlite3"):
+            if other != target:
+                other.unlink(missing_ok=True)
     return target

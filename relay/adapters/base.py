@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -28,6 +29,7 @@ DROPPED_HEADERS = frozenset(
 # What the upstream says to the client about retrying and limits, and about the body.
 PASSED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-", b"retry-after", b"openai-", b"anthropic-")
 PASSED_HEADERS = frozenset({b"x-should-retry", b"content-type", b"content-language"})
+IN_PATHS = "/:@!$&'()*+,;=-._~"  # what stands for itself there (RFC 3986, 3.3); `?`, `#` and `%` do not
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 REQUEST_ID_HEADERS = (b"x-request-id", b"request-id", b"cf-ray")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s|d)")
@@ -51,14 +53,15 @@ class Adapter:
         raise NotImplementedError
 
     def url(self, upstream: UpstreamSpec, path: str, query: str) -> httpx.URL:
-        """`base_url` and the client's path less its version prefix."""
+        """`base_url` and the client's path, which is not percent-encoded, less its version prefix."""
         key = (upstream.base_url, f"{path}?{query}" if query else path)
         url = self._urls.get(key)
         if url is None:
             if len(self._urls) > 1000:  # paths with ids in them are without number
                 self._urls.clear()
             tail = path.removeprefix("/v1beta").removeprefix("/v1")
-            url = self._urls[key] = httpx.URL(upstream.base_url.rstrip("/") + tail + (f"?{query}" if query else ""))
+            address = upstream.base_url.rstrip("/") + quote(tail, safe=IN_PATHS) + (f"?{query}" if query else "")
+            url = self._urls[key] = httpx.URL(address)
         return url
 
     def request(

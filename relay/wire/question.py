@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from relay.wire.events import BadField
 from relay.wire.passage import Opaque, Passage
 from relay.wire.registry import GEMINI_ARRAY, Dialect
 from relay.wire.translation.counting import Counted, counting, counts
@@ -15,12 +16,14 @@ from relay.wire.translation.gathering import Gathered, gathered
 from relay.wire.translation.speaking import Listener
 from relay.wire.translation.translated import Translated, translate
 
+DOTS = frozenset({".", ".."})  # of a path: whoever resolves them would ask for something that no key or route allowed
+
 
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What goes to one upstream. `own_headers`: the client's headers are of the upstream's protocol, and go too."""
 
-    path: str
+    path: str  # not percent-encoded
     query: str
     payload: bytes
     own_headers: bool = True
@@ -75,6 +78,9 @@ class Question:
             found = self._sending(protocol, upstream_model)
             if found is None:
                 return None
+            if not DOTS.isdisjoint(found.path.split("/")):
+                what = "the path" if not DOTS.isdisjoint(self.path.split("/")) else "model"
+                raise BadField(f"{what} has a segment . or .. in it, which would lead out of what the upstream serves here")
             self._sendings[key] = found
         return self._sendings[key]
 

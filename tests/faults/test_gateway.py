@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import subprocess
 import sys
 import zlib
@@ -86,6 +87,18 @@ def test_a_neighbouring_path_passes_through_and_is_recorded(gateway: Gateway, pa
     answer = httpx.post(gateway.url + path, json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=10)
     assert answer.status_code == 200, answer.text
     assert gateway.entry(answer.headers["x-request-id"])["path"] == path
+
+
+@pytest.mark.parametrize("path", ["/v1/files/../../admin", "/v1/files/%2e%2e/%2e%2e/admin", "/v1beta/models/a/../b:countTokens"])
+def test_a_path_that_leads_out_of_the_upstreams_address_goes_nowhere(gateway: Gateway, path: str) -> None:
+    """Asked without a client that would resolve the path itself."""
+    connection = http.client.HTTPConnection("127.0.0.1", httpx.URL(gateway.url).port or 0, timeout=10)
+    connection.request("POST", path, b"{}", {"authorization": f"Bearer {KEY}", "content-type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    assert answer.status == 400 and "a segment . or .." in text
+    assert gateway.entry(answer.headers["x-request-id"])["cause"] == "bad-request"
 
 
 COOLING = """
