@@ -96,6 +96,7 @@ def entry_of(exchange: Exchange, verdict: Verdict | None = None) -> dict[str, An
         "credential": attempt.credential if attempt else None,
         "credential_id": attempt.credential_id if attempt else None,
         "client_key": exchange.client_key or None,
+        "client_key_id": exchange.client_key_id,
         "user_agent": exchange.user_agent or None,
         "peer": exchange.peer or None,
         "stream": exchange.stream,

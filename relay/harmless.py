@@ -19,7 +19,7 @@ SUSPECT = ("\0", *NEEDLES)
 NAMES = frozenset(
     (  # noqa: SIM905 - so many words in a list would be a page
         "t id at entry evidence egress request_id client_request_id time direction method path tag model "
-        "upstream_model provider credential credential_id client_key user_agent peer stream status "
+        "upstream_model provider credential credential_id client_key client_key_id user_agent peer stream status "
         "upstream_status client_status outcome cause phase fault fault_reason ttft_ms duration_ms input_tokens "
         "output_tokens cached_tokens reasoning_tokens total_tokens cost tokens_per_second bytes_in chunks_in "
         "bytes_out chunks_out request_bytes attempt_count drill instance kind label variant_hash response_id "

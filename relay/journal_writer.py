@@ -33,6 +33,7 @@ SEGMENT_BYTES = 64 << 20
 BACKLOG_BYTES = 16 << 20  # lines that a full disk refused
 MEASURE_SECONDS = 1.0  # how often the quota is measured
 RETRY_SECONDS = 0.25  # how often a refused write is tried again
+SPENT = ("client_key_id", "input_tokens", "output_tokens")  # of an ending that is left out: its key's budget counts it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +146,20 @@ class Journal:
             if self._size() <= self.quota:
                 self._append(line)
 
-    def close(self, record: str, line: bytes, outcome: str = "", droppable: bool = False) -> None:
+    def close(
+        self, record: str, line: bytes, outcome: str = "", droppable: bool = False, entry: Mapping[str, Any] | None = None
+    ) -> None:
         """A request ended. A `droppable` one (a normal completion) is left out over the quota, and counted.
 
-        Far over the quota every other is, too: then its outcome alone is kept.
+        Far over the quota every other is, too: then its outcome is kept, and of `entry` what a budget counts.
         """
         with self._mutex:
             self._open.pop(record, None)
             size = self._size()
             if size > self.quota and (droppable or size > 2 * self.quota):
                 self.dropped += 1
-                line = orjson.dumps({"t": "drop", "id": record, "at": time.time(), "outcome": outcome})
+                kept = {name: value for name in SPENT if type(value := (entry or {}).get(name)) is int and 0 < value < 1 << 63}
+                line = orjson.dumps({"t": "drop", "id": record, "at": time.time(), "outcome": outcome, **kept})
             self._append(line)
 
     def error(self, line: bytes) -> None:

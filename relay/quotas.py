@@ -8,6 +8,7 @@ was under way when it ran out, and by what a second or two brings.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -40,32 +41,39 @@ def used_up(key: ClientKeySpec) -> bool:
 def learn(snapshot: Snapshot) -> None:
     """Reads what was used today by the keys that have a budget. For the refresher's thread."""
     global _used_up
-    budgets = {key.label: key for key in snapshot.keys.values() if key.tokens_per_day is not None}
+    budgets = {key.id: key for key in snapshot.keys.values() if key.tokens_per_day is not None}
     if not budgets:
         _used_up = frozenset()
         return
     rows = Spend.objects.filter(day=datetime.now(UTC).date(), client_key__in=budgets).values_list("client_key", "tokens")
-    _used_up = frozenset(budgets[label].id for label, tokens in rows if tokens >= (budgets[label].tokens_per_day or 0))
+    _used_up = frozenset(key for key, tokens in rows if tokens >= (budgets[key].tokens_per_day or 0))
 
 
 def spend(entries: Iterable[Mapping[str, Any]]) -> None:
-    """Adds up the tokens of ended requests, for keys that have a budget. Inside the transaction that stores them."""
-    sums: dict[tuple[str, date], int] = {}
+    """Adds up the tokens of ended requests, for keys that have a budget. Inside the transaction that stores them.
+
+    A key is known by its id, which outlives its label; records that were written before they had one tell the label.
+    """
+    sums: Counter[tuple[int | str, date]] = Counter()
     for entry in entries:
         tokens = _count(entry.get("input_tokens")) + _count(entry.get("output_tokens"))
-        day = _day(entry.get("time"))
-        if tokens and day and entry.get("client_key") and entry.get("direction") != "egress":
-            key = str(entry["client_key"]), day
-            sums[key] = sums.get(key, 0) + tokens
+        day, key = _day(entry.get("time")), entry.get("client_key_id") or entry.get("client_key")
+        if tokens and day and isinstance(key, int | str) and entry.get("direction") != "egress":
+            sums[key, day] += tokens
     if not sums:
         return
-    limited = set(ClientKey.objects.filter(tokens_per_day__isnull=False).values_list("label", flat=True))
-    for (label, day), tokens in sorted(sums.items()):
-        if label in limited:
-            row, made = Spend.objects.get_or_create(client_key=label, day=day)
-            Spend.objects.filter(pk=row.pk).update(tokens=F("tokens") + tokens)
-            if made:
-                Spend.objects.filter(client_key=label, day__lt=day - timedelta(days=KEPT_DAYS)).delete()
+    limited: dict[int | str, int] = {}
+    for pk, label in ClientKey.objects.filter(tokens_per_day__isnull=False).values_list("pk", "label"):
+        limited[pk] = limited[label] = pk
+    spent: Counter[tuple[int, date]] = Counter()
+    for (key, day), tokens in sums.items():
+        if key in limited:
+            spent[limited[key], day] += tokens
+    for (pk, day), tokens in sorted(spent.items()):
+        row, made = Spend.objects.get_or_create(client_key_id=pk, day=day)
+        Spend.objects.filter(pk=row.pk).update(tokens=F("tokens") + tokens)
+        if made:
+            Spend.objects.filter(client_key=pk, day__lt=day - timedelta(days=KEPT_DAYS)).delete()
 
 
 def _count(value: Any) -> int:

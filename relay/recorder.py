@@ -90,7 +90,7 @@ def record_stream_close(ending: object) -> None:
             line = _poorer_close(_known_id(ending), ending)
             record, outcome = line["id"], line["entry"]["outcome"]
             data = _encode_anyhow(line)
-        target.close(record, data, str(outcome), outcome in NORMAL_COMPLETIONS)
+        target.close(record, data, str(outcome), outcome in NORMAL_COMPLETIONS, line["entry"])
     except Exception:  # noqa: BLE001 - the caller is a stream that must not notice
         state.lost += 1
 

@@ -86,7 +86,7 @@ class ClientKeyAdmin(admin.ModelAdmin):
     def used_today(self, key: ClientKey) -> str:
         if key.tokens_per_day is None:
             return "not counted without a limit"
-        used = Spend.of_today(key.label)
+        used = Spend.of_today(key)
         return f"{used:,} of {key.tokens_per_day:,}" + (": used up until 00:00 UTC" if used >= key.tokens_per_day else "")
 
     @admin.display(description="state")

@@ -101,13 +101,14 @@ class ClientKey(Configured):
         return key
 
 
-# What the shipper keeps (relay/shipper): nothing of it is for people to edit.
-
-
 class Spend(models.Model):
-    """The tokens of one day of a client key that has a budget, as far as they are on record."""
+    """The tokens of one day of a client key that has a budget, as far as they are on record.
 
-    client_key = models.CharField(max_length=100)  # its label, which is what records carry
+    Added up by whoever ships the endings (relay/quotas.py); nothing of it is for people to edit.
+    """
+
+    # No constraint in the database: a key that is deleted while its endings are stored must not keep them out.
+    client_key = models.ForeignKey(ClientKey, models.CASCADE, related_name="+", db_constraint=False, db_index=False)
     day = models.DateField()
     tokens = models.PositiveBigIntegerField(default=0)
 
@@ -115,10 +116,10 @@ class Spend(models.Model):
         constraints = [models.UniqueConstraint(fields=["client_key", "day"], name="spend_of_a_day_stands_once")]
 
     def __str__(self) -> str:
-        return f"{self.client_key}, {self.day}: {self.tokens}"
+        return f"{self.client_key_id}, {self.day}: {self.tokens}"
 
     @classmethod
-    def of_today(cls, label: str) -> int:
+    def of_today(cls, key: ClientKey) -> int:
         """The tokens that a client key has used today, in UTC."""
-        row = cls.objects.filter(client_key=label, day=datetime.now(UTC).date()).first()
+        row = cls.objects.filter(client_key=key, day=datetime.now(UTC).date()).first()
         return row.tokens if row else 0

@@ -23,10 +23,11 @@ from django.db import connection
 from relay import journal, metrics
 from relay.close_record import version
 from relay.ending import Cause, Fault, Outcome
+from relay.journal_writer import SPENT
 from relay.models import JournalCheckpoint
 from relay.shipper import leases
 from relay.shipper.recovery import lost
-from relay.shipper.segments import JournalReader, Peek, Position, journals
+from relay.shipper.segments import JournalReader, Line, Peek, Position, journals
 from relay.shipper.storing import Item, Place, Unavailable, item_of, operational_event, store
 
 logger = logging.getLogger(__name__)
@@ -312,7 +313,9 @@ def _left_out(reader: JournalReader, peek: Peek) -> list[Item]:
         known = reader.opens.get(line.record) if line.kind == "drop" else None
         if known is not None and line.record not in reader.unshown:
             evidence = {"kind": line.body.get("outcome"), "notes": ["left-out-over-quota"]}
-            items.append(Item([{**known.entry, "outcome": line.body.get("outcome"), "evidence": evidence}], [], line.raw))
+            items.append(
+                Item([{**known.entry, **_spent(line), "outcome": line.body.get("outcome"), "evidence": evidence}], [], line.raw)
+            )
     return items
 
 
@@ -325,8 +328,14 @@ def _dropped(reader: JournalReader, peek: Peek) -> list[dict[str, Any]]:
             continue
         known = reader.opens.get(line.record)
         entry = known.entry if known else begun.get(line.record, {})
-        entries.append({"time": line.at, **entry, "id": line.record, "outcome": line.body.get("outcome") or "completed"})
+        outcome = line.body.get("outcome") or "completed"
+        entries.append({"time": line.at, **entry, **_spent(line), "id": line.record, "outcome": outcome})
     return entries
+
+
+def _spent(line: Line) -> dict[str, int]:
+    """What a line that took an ending's place kept of it for its key's budget."""
+    return {name: value for name in SPENT if type(value := line.body.get(name)) is int}
 
 
 def _damage(reader: JournalReader, peek: Peek) -> Item:

@@ -11,6 +11,7 @@ import pytest
 from relay import quotas
 from relay.models import ClientKey, Spend
 from relay.snapshot import ClientKeySpec, Snapshot
+from tests.relay.rows import make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +36,7 @@ def test_tokens_in_and_out_are_added_up_by_day(limited: ClientKey) -> None:
     yesterday = time.time() - 86_400
     quotas.spend([entry(), entry(output_tokens=None), entry(time=yesterday)])
     quotas.spend([entry()])
-    assert Spend.of_today("limited") == 42 + 30 + 42
+    assert Spend.of_today(limited) == 42 + 30 + 42
     assert sorted(Spend.objects.values_list("tokens", flat=True)) == [42, 114]
 
 
@@ -47,11 +48,15 @@ def test_only_ended_requests_of_keys_with_a_budget_count(limited: ClientKey) -> 
 
 
 @pytest.mark.parametrize(
-    "broken", [{"time": None}, {"time": 1e300}, {"time": "now"}, {"input_tokens": "many"}, {"input_tokens": -5}]
+    "broken",
+    [
+        *({"time": None}, {"time": 1e300}, {"time": "now"}, {"input_tokens": "many"}, {"input_tokens": -5}),
+        *({"client_key_id": []}, {"client_key_id": {"id": 1}}, {"client_key_id": 1 << 80}),
+    ],
 )
 def test_a_broken_record_keeps_nothing_from_being_stored(limited: ClientKey, broken: dict[str, Any]) -> None:
     quotas.spend([entry(**broken), entry(input_tokens=1 << 80)])
-    assert Spend.of_today("limited") >= quotas.MOST
+    assert Spend.of_today(limited) >= quotas.MOST
 
 
 def test_a_key_is_used_up_from_the_token_that_fills_its_budget(limited: ClientKey) -> None:
@@ -66,8 +71,32 @@ def test_a_key_is_used_up_from_the_token_that_fills_its_budget(limited: ClientKe
     assert not quotas.used_up(key)
 
 
+def test_a_key_that_is_renamed_keeps_what_it_has_used_and_what_is_under_way_counts(limited: ClientKey) -> None:
+    begun = entry(client_key_id=limited.pk)
+    quotas.spend([entry(client_key_id=limited.pk)])
+    limited.label = "renamed"
+    limited.save()
+    quotas.spend([begun])
+    assert Spend.of_today(limited) == 84
+    quotas.learn(Snapshot(keys={b"digest": spec(limited)}))
+    assert not quotas.used_up(spec(limited))
+    quotas.spend([begun])
+    quotas.learn(Snapshot(keys={b"digest": spec(limited)}))
+    assert quotas.used_up(spec(limited))
+
+
+def test_a_new_key_of_an_old_label_begins_at_nothing(limited: ClientKey) -> None:
+    begun = entry(client_key_id=limited.pk)
+    quotas.spend([begun])
+    limited.delete()
+    assert not Spend.objects.exists()
+    key = make_key("limited", tokens_per_day=100)
+    quotas.spend([begun])
+    assert Spend.of_today(key) == 0
+
+
 def test_days_long_past_are_forgotten(limited: ClientKey) -> None:
-    Spend.objects.create(client_key="limited", day=datetime.now(UTC).date() - timedelta(days=quotas.KEPT_DAYS + 1), tokens=5)
+    Spend.objects.create(client_key=limited, day=datetime.now(UTC).date() - timedelta(days=quotas.KEPT_DAYS + 1), tokens=5)
     quotas.spend([entry()])
     assert Spend.objects.count() == 1
 

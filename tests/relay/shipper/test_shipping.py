@@ -14,10 +14,11 @@ from django.db import OperationalError, connection
 from auditlog.models import AuditEntry, HourlyCount, RecordingState
 from errorlog.models import ErrorEvent
 from relay import journal, recorder
-from relay.models import JournalCheckpoint
+from relay.models import JournalCheckpoint, Spend
 from relay.shipper import Shipper, leases, shipping, storing
 from relay.shipper.segments import journals
 from relay.shipper.storing import Unavailable, is_about_a_row
+from tests.relay.rows import make_key
 from tests.relay.shipper.conftest import Worker, ship_all
 from tests.relay.shipper.records import PREMATURE, ended, entry_of, opened
 
@@ -219,6 +220,24 @@ def test_a_completion_left_out_over_the_quota_is_counted_and_not_taken_for_a_dea
     assert AuditEntry.objects.count() == 0
     assert RecordingState.current().dropped == 1
     assert [(row.provider, row.outcome, row.count) for row in HourlyCount.objects.all()] == [("one", "completed", 1)]
+
+
+def test_what_is_left_out_over_the_quota_counts_for_its_keys_budget(shipper: Shipper, worker: Callable[[], Worker]) -> None:
+    key = make_key(tokens_per_day=100)
+    spent = f"client_key_id={key.pk}, input_tokens=30, output_tokens=12"
+    one = worker()
+    shown = one.do("opened()")
+    one.do(f"recorder.record_live('{shown}', time.time(), entry_of('{shown}'))")
+    ship_all(shipper)
+    assert outcomes() == [None]
+    one.do("__import__('relay.journal').journal.current().__setattr__('quota', 1)")
+    one.do(f"ended(record='{shown}', {spent})")  # a request that has a row
+    one.do(f"ended(record=opened(), {spent})")
+    one.do(f"ended(record=opened(), {spent}, client_key='renamed since')")
+    one.kill()
+    ship_all(shipper)
+    assert shipper.state.dropped == 3
+    assert Spend.of_today(key) == 3 * 42
 
 
 def test_a_drop_line_that_is_not_ours_stops_nothing(shipper: Shipper) -> None:
