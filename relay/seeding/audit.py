@@ -86,6 +86,9 @@ class AuditSeeder:
     @contextmanager
     def filling(self, count: int) -> Iterator[None]:
         """While this is open `count` entries come; afterwards all that the log keeps of them is there."""
+        if not count:
+            yield
+            return
         with indexes_after(AuditEntry, count):
             self._lay_out()
             yield

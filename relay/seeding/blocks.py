@@ -44,7 +44,7 @@ class Block:
 def blocks(count: int, sample: int, days: float, until: float, seed: int) -> Iterator[Block]:
     """The blocks of `count` requests over `days` until then, oldest first."""
     chance = random.Random(seed)  # noqa: S311 - invented traffic
-    size = min(BLOCK, sample)
+    size = max(min(BLOCK, sample), 1)
     start = int(when(0.0, days, until) * 1e6)
     for number in range(0, count, size):
         taken = min(size, count - number)

@@ -111,6 +111,12 @@ def test_the_writer_goes_on_from_there(seeded: None, event: Record) -> None:
     assert (after.count, after.rows) == (group.count + 1, group.count + 1)
 
 
+def test_events_are_made_without_entries(transactional_db: None) -> None:
+    call_command("seed_demo", "--entries", "0", "--events", "20")
+    assert ErrorEvent.objects.count() == 20
+    assert not AuditEntry.objects.exists()
+
+
 def test_the_same_seed_gives_the_same_traffic() -> None:
     def made(seed: int) -> list[str]:
         return [item.id for item in requests(50, 1, 1_764_000_000, seed)]
