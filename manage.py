@@ -5,6 +5,7 @@ A bad setting is the user's to mend, so it is answered with one sentence and exi
 """
 
 import os
+import signal
 import sys
 
 
@@ -25,6 +26,9 @@ def main() -> None:
     except SettingError as error:
         print(f"epitaph: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read our output (`| head`) has seen enough: no failure of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more when it flushes
+        sys.exit(128 + signal.SIGPIPE)
 
 
 if __name__ == "__main__":

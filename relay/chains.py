@@ -25,7 +25,7 @@ from relay.balancing import Candidate, Key
 from relay.wire.question import Question
 
 FILE = "responses.table"
-ENTRY = struct.Struct("<16sQQII")  # digest of the response's id, upstream, credential (0: none), second, checksum
+ENTRY = struct.Struct("<16sqqII")  # digest of the response's id, upstream, credential (0: none), second, checksum
 ROW = 8  # entries among which one id may lie
 ROWS = 1 << 14
 SIZE = ENTRY.size * ROW * ROWS  # 131,072 responses in 5 MiB
@@ -83,7 +83,7 @@ def _places(digest: bytes) -> range:
 
 
 def _checksum(digest: bytes, upstream_id: int, credential_id: int, second: int) -> int:
-    return zlib.crc32(struct.pack("<QQI", upstream_id, credential_id, second), zlib.crc32(digest))
+    return zlib.crc32(struct.pack("<qqI", upstream_id, credential_id, second), zlib.crc32(digest))
 
 
 _table: Table | None = None
@@ -102,8 +102,11 @@ def table() -> Table:
 
 
 def remember(response_id: str, upstream_id: int, credential_id: int | None) -> None:
-    """The credential has made this response."""
-    table().put(response_id, (upstream_id, credential_id))
+    """The credential has made this response. Never raises: an answer that was read whole is not broken for this."""
+    try:
+        table().put(response_id, (upstream_id, credential_id))
+    except Exception:
+        logger.exception("Who made the response %s was not kept.", response_id[:100])
 
 
 def named_by(question: Question) -> str | None:

@@ -122,7 +122,7 @@ class Stream:
                 if self._unusable:
                     yield self._broken(*self._unusable)
                 if self._over and not self.reading.ended:
-                    yield self._broken(Cause.EOF, "the body ended without it")
+                    yield self._broken(Cause.EOF, "the body ended before it")
             self.reading.note_in_band()
         except TransportFailure as error:
             yield self._broken(error.cause, error.detail)

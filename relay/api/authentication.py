@@ -25,7 +25,7 @@ class ClientKeyAuth:
     async def __call__(self, request: HttpRequest) -> ClientKeySpec:
         secret = secret_of(request)
         if not secret:
-            raise Refusal(Cause.BAD_KEY, "no client key came with the request: send Authorization: Bearer …, or x-api-key")
+            raise Refusal(Cause.BAD_KEY, "no client key came with the request: send Authorization: Bearer <key>, or x-api-key")
         plan = request.exchange.plan  # type: ignore[attr-defined]
         key = (plan and plan.client_key(secret)) or routing.current().key_for(secret)
         if key is None:

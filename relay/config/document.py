@@ -216,7 +216,7 @@ def _refuse_unknown(place: Place, table: Mapping[str, Any], known: Sequence[str]
 
 def _like(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, 1)
-    return f"; expected {close[0]}?" if close else ""
+    return f"; expected {close[0]!r}" if close else f"; expected one of {', '.join(known)}"
 
 
 def _switch(place: Place, table: Mapping[str, Any], model: type[models.Configured]) -> bool | None:

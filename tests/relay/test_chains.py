@@ -37,8 +37,20 @@ def test_it_outlives_the_process_and_the_last_maker_counts(path: Path) -> None:
 
 def test_ids_of_any_size_and_text_have_a_place(path: Path) -> None:
     table = Table(path)
-    table.put("resp_\ud800é" * 1000, (1 << 63, 1 << 62))
-    assert table.get("resp_\ud800é" * 1000) == (1 << 63, 1 << 62)
+    table.put("resp_\ud800é" * 1000, (1 << 62, 1 << 61))
+    assert table.get("resp_\ud800é" * 1000) == (1 << 62, 1 << 61)
+
+
+def test_a_rehearsals_credential_has_an_id_below_nothing(path: Path) -> None:
+    table = Table(path)
+    table.put("resp_drill", (-23445190400, -23445190401))
+    assert table.get("resp_drill") == (-23445190400, -23445190401)
+
+
+def test_what_cannot_be_kept_breaks_no_answer(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(chains, "_table", Table(None))
+    chains.remember("resp_1", 1 << 70, None)
+    assert "Who made the response resp_1 was not kept" in caplog.text
 
 
 def test_newer_responses_take_the_place_of_the_oldest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def credential(lines: str) -> str:
 
 
 MISTAKES = [
-    ('[[upstreams]]\nname = "a"', "unknown table 'upstreams'; expected upstream?"),
+    ('[[upstreams]]\nname = "a"', "unknown table 'upstreams'; expected 'upstream'"),
     ('upstream = "a"', "upstream is not an array of tables; expected [[upstream]]"),
     ('[upstream]\nname = "a"', "upstream is not an array of tables; expected [[upstream]]"),
     ("[[upstream]", "is not TOML: "),
@@ -198,7 +198,7 @@ MISTAKES = [
     (UPSTREAM + "idle_timeout = 0", "(a), field idle_timeout: is 0; expected seconds, more than 0"),
     (UPSTREAM + "commit_after = -1", "(a), field commit_after: is -1; expected seconds from 0 (never)"),
     (UPSTREAM + "enabled = 1", "(a), field enabled: is 1; expected true or false"),
-    (UPSTREAM + "idle_timout = 5", "(a), field idle_timout: is not known; expected idle_timeout?"),
+    (UPSTREAM + "idle_timout = 5", "(a), field idle_timout: is not known; expected 'idle_timeout'"),
     (UPSTREAM + 'ca_bundle = "/absent.pem"', "field ca_bundle: is '/absent.pem'; expected a readable PEM file"),
     (UPSTREAM + UPSTREAM, "[[upstream]] number 2 (a), field name: is also that of number 1"),
     (credential('label = "x"'), "[[upstream.credential]] number 1 (x), field secret: is missing, and no such"),
