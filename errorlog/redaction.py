@@ -6,7 +6,7 @@ nothing (two apps redact the same record), and what is returned shares no mutabl
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MAX_DEPTH = 6  # what lies deeper is replaced: nobody reads it, and nobody can promise what is in it
@@ -88,16 +88,16 @@ _HEADER = re.compile(
     rf"{_EDGE}((?:{_NAMES})\s?:\s?(?:(?:Bearer|Basic|Token|Digest)\s+)?)([^\s,;\"'<>{{}}\\]+)",
     re.IGNORECASE | re.ASCII,
 )
-# Which part of what each rule finds is the secret.
-_SECRET_IN: tuple[tuple[re.Pattern[str], tuple[str | int, ...]], ...] = (
-    (_USER_INFO, (0,)),
-    (_COOKIE_LINE, (2,)),
-    (_QUOTED_COOKIE, (2,)),
-    (_QUOTED, ("value",)),
-    (_ASSIGNED, (2,)),
-    (_HEADER, (2,)),
-    (_CREDENTIALS, (2, 4)),
-    (_SHAPES, (0,)),
+# The rules, in the order in which they are applied: what one finds, which part of that is the secret, what stands there then.
+_RULES: tuple[tuple[re.Pattern[str], tuple[str | int, ...], str | Callable[[re.Match[str]], str]], ...] = (
+    (_USER_INFO, (0,), f"{REPLACED}@"),
+    (_COOKIE_LINE, (2,), lambda found: found[1] + REPLACED),
+    (_QUOTED_COOKIE, (2,), lambda found: found[1] + REPLACED),
+    (_QUOTED, ("value",), lambda found: found[1] + mask(found["value"])),
+    (_ASSIGNED, (2,), lambda found: found[1] + mask(found[2])),
+    (_HEADER, (2,), lambda found: found[1] + mask(found[2])),
+    (_CREDENTIALS, (2, 4), lambda found: (found[1] or found[3]) + mask(found[2] or found[4])),
+    (_SHAPES, (0,), lambda found: mask(found[0])),
 )
 
 
@@ -132,14 +132,9 @@ def redact_text(text: str) -> str:
     """`text` with everything that looks like a secret masked."""
     if len(text) < 7 or not _SUSPECT.search(text):
         return text
-    text = _USER_INFO.sub(f"{REPLACED}@", text)
-    text = _COOKIE_LINE.sub(lambda found: found[1] + REPLACED, text)
-    text = _QUOTED_COOKIE.sub(lambda found: found[1] + REPLACED, text)
-    text = _QUOTED.sub(lambda found: found[1] + mask(found["value"]), text)
-    text = _ASSIGNED.sub(lambda found: found[1] + mask(found[2]), text)
-    text = _HEADER.sub(lambda found: found[1] + mask(found[2]), text)
-    text = _CREDENTIALS.sub(lambda found: (found[1] or found[3]) + mask(found[2] or found[4]), text)
-    return _SHAPES.sub(lambda found: mask(found[0]), text)
+    for pattern, _, replacement in _RULES:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 def secret_spans(text: str) -> list[tuple[int, int]]:
@@ -148,7 +143,7 @@ def secret_spans(text: str) -> list[tuple[int, int]]:
         return []
     found = sorted(
         match.span(group)
-        for pattern, groups in _SECRET_IN
+        for pattern, groups, _ in _RULES
         for match in pattern.finditer(text)
         for group in groups
         if match[group] and not _MASKED.fullmatch(match[group])

@@ -1,13 +1,14 @@
 """Nothing that is a secret survives redaction, and nothing that is none is lost by it."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errorlog import redaction
-from errorlog.redaction import NEEDLES, redact, redact_text, storable
+from errorlog.redaction import NEEDLES, redact, redact_text, secret_spans, storable
 
 RULES = (redaction._SHAPES, redaction._QUOTED, redaction._ASSIGNED, redaction._HEADER, redaction._CREDENTIALS)
 
@@ -147,6 +148,52 @@ def test_neither_raises_and_both_are_settled_after_one_pass(value):
     once = storable(redact(value))
     assert "\x00" not in repr(once).replace("\\x00", "\x00")
     assert storable(redact(once)) == once
+
+
+# One text for each rule, in the rules' order: what is around the secret, and the secret.
+SAMPLES = (
+    ("see https://", "joe:hunter2hunter2@", "api.example/v1"),
+    ("sent:\ncookie: ", "a=hunter2hunter2; b=c", "\nand no more"),
+    ("curl -H 'cookie: ", "a=hunter2hunter2; b=c", "' --next"),
+    ('{"password": "', "hunter2 hunter2 hunter2", '", "n": 1}'),
+    ("/v1?key=", "hunter2hunter2hunter2", "&alt=sse"),
+    ("with x-api-key: ", "hunter2hunter2hunter2", ", and others"),
+    ("as Bearer ", "hunter2hunter2hunter2", " says"),
+    ("mine is ", LONG, ", yours?"),
+)
+
+
+def test_each_rule_has_its_sample() -> None:
+    assert len(SAMPLES) == len(redaction._RULES)
+    for (pattern, *_), sample in zip(redaction._RULES, SAMPLES, strict=True):
+        assert pattern.search("".join(sample)), sample
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_spans_are_what_redaction_masks(sample: tuple[str, str, str]) -> None:
+    before, secret, after = sample
+    text = "".join(sample)
+    assert secret_spans(text) == [(len(before), len(before) + len(secret))]
+    masked = redact_text(text)
+    assert masked.startswith(before) and masked.endswith(after)
+    assert_masked(masked[len(before) : len(masked) - len(after)], secret)
+
+
+def assert_masked(shown: str, secret: str) -> None:
+    assert shown.removesuffix("@") in ("[redacted]", f"{secret[:3]}…{secret[-2:]}"), (shown, secret)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(SAMPLES) | st.text(alphabet="ab12 :='{}", max_size=9), max_size=6))
+def test_all_that_lies_between_the_spans_stays(parts: list[tuple[str, str, str] | str]) -> None:
+    text = "\n".join("".join(part) for part in parts)
+    spans = secret_spans(text)
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    between = [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    found = re.fullmatch("(.+?)".join(re.escape(part) for part in between), redact_text(text), re.DOTALL)
+    assert found, (between, redact_text(text))
+    for (start, end), shown in zip(spans, found.groups(), strict=True):
+        assert_masked(shown, text[start:end])
 
 
 @settings(max_examples=300, deadline=None)
