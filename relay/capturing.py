@@ -40,7 +40,5 @@ class Captured:
             if size > LIMIT:
                 kept[f"{name}_bytes"] = size
         if "answer" in kept:
-            # Cut in the middle of an event, half a secret may stand where its other half cannot be found: the event goes.
-            whole = kept["answer"] if self.answer_size <= LIMIT else kept["answer"][: kept["answer"].rfind("\n") + 1 or None]
-            kept["answer"] = without_spread_secrets(whole)
+            kept["answer"] = without_spread_secrets(kept["answer"], cut=self.answer_size > LIMIT)
         return kept

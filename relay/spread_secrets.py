@@ -20,7 +20,8 @@ from errorlog.redaction import mask, secret_spans
 
 DEEPEST = 10  # levels of an event that are read
 MOST_FAILURES = 100  # places that look like an object and are none, before the rest is left alone
-TELLS_APART = frozenset({"index", "output_index", "content_index", "item_id"})  # two texts of one event's place are two by these
+TELLS_APART = frozenset({"output_index", "content_index", "item_id"})  # as `index` does: two texts of one place are two by these
+TORN = 8  # characters that one value may lack: an error so near to the end is the end's (`fals`, `\u00e`, `-Infinit`)
 
 
 @dataclass(slots=True)
@@ -36,14 +37,20 @@ class Event:
 Piece = tuple[Event, Any, str | int]  # a text of an event: the holder and the key under which it stands
 
 
-def without_spread_secrets(answer: str) -> str:
-    """The answer, as it was but for secrets that two or more of its events share."""
+def without_spread_secrets(answer: str, *, cut: bool = False) -> str:
+    """The answer, as it was but for secrets that two or more of its events share.
+
+    One that was cut goes as far as its last whole event: the half of a secret may stand in the event that was torn. Without
+    any event it goes as far as its last line.
+    """
     events = list(_events(answer))
+    if cut:
+        answer = answer[: events[-1].end if events else answer.rfind("\n") + 1 or None]
     if len(events) < 2:
         return answer
     places: dict[tuple[Any, ...], list[Piece]] = defaultdict(list)
     for event in events:
-        _gather(event.value, (), event, places, DEEPEST)
+        _gather(event.value, _place(event.value, 0), event, places, DEEPEST)
     for pieces in places.values():
         if len(pieces) > 1:
             _mask(pieces)
@@ -56,7 +63,9 @@ def _events(answer: str) -> Iterator[Event]:
     while at >= 0 and failures < MOST_FAILURES:
         try:
             value, end = decode(answer, at)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            if _is_torn(error, answer):
+                return  # what stands within it are parts of an event, and no events
             failures += 1
             end = answer.find("\n", at)
             if end < 0:
@@ -66,19 +75,36 @@ def _events(answer: str) -> Iterator[Event]:
         at = answer.find("{", end)
 
 
+def _is_torn(error: Exception, answer: str) -> bool:
+    """Whether an object was right as far as it goes, and the answer's end is what it failed at."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    return error.msg.startswith("Unterminated string") or error.pos >= len(answer) - TORN
+
+
 def _gather(value: Any, where: tuple[Any, ...], event: Event, places: dict[tuple[Any, ...], list[Piece]], levels: int) -> None:
     """Puts every text of an event among those of its place."""
-    if isinstance(value, dict):
-        if not TELLS_APART.isdisjoint(value):
-            where = (*where, *(value[name] for name in value if name in TELLS_APART and isinstance(value[name], str | int)))
-        pairs: Any = value.items()
-    else:
-        pairs = enumerate(value)
-    for key, item in pairs:
+    in_list = isinstance(value, list)
+    # An item of a list is the one that its index says, wherever it stands. Who writes no zero leaves out the first one's.
+    indexed = in_list and len(value) > 1 and any(isinstance(item, dict) and "index" in item for item in value)
+    for key, item in enumerate(value) if in_list else value.items():
         if isinstance(item, str):
             places[(*where, key)].append((event, value, key))
-        elif isinstance(item, dict | list) and levels:
+        elif levels and isinstance(item, dict):
+            place = _place(item, 0 if indexed else key) if in_list else (key, *_place(item, 0))
+            _gather(item, (*where, *place), event, places, levels - 1)
+        elif levels and isinstance(item, list):
             _gather(item, (*where, key), event, places, levels - 1)
+
+
+def _place(value: dict[str, Any], unsaid: int) -> tuple[Any, ...]:
+    """What tells an object apart from others that stand where it stands."""
+    index = value.get("index", unsaid)
+    if not isinstance(index, str | int):
+        index = unsaid
+    if TELLS_APART.isdisjoint(value):
+        return (index,)
+    return (index, *[value[name] for name in value if name in TELLS_APART and isinstance(value[name], str | int)])
 
 
 def _mask(pieces: list[Piece]) -> None:
