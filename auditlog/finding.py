@@ -6,15 +6,18 @@ for among the ids first, which cost a look-up each, and only then in the message
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.db import router
 from django.db.models import Q
 
 from auditlog import globbing as globbing  # registers the look-up
 from auditlog.entries import ABNORMAL, LOOK, NORMAL_OUTCOMES, AuditEntryQuerySet, Page, Place
-from auditlog.models import EGRESS, AuditEntry
+from auditlog.looking import LEAST, TooLong, hurried
+from auditlog.models import INGRESS, AuditEntry
 from auditlog.query import Literal, Op, Query, Term, Text
 
 COLUMNS = {"ttft": "ttft_ms", "duration": "duration_ms", "attempts": "attempt_count"}
@@ -26,13 +29,25 @@ OPEN_WORD = "open"  # how a null outcome is written
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The entries that a search finds, and what a page of them goes through; None where an index has just these."""
+    """The entries that a search finds, and what a page of them goes through; None where an index has just these.
+
+    `likely`: an index has these and others, which are few unless something is amiss. So it is asked first, for half the
+    time.
+    """
 
     entries: AuditEntryQuerySet
     walk: AuditEntryQuerySet | None
+    likely: bool = False
 
     def page(self, size: int, before: Place | None = None, after: Place | None = None, seconds: float = LOOK) -> Page:
         """Some of them (`AuditEntryQuerySet.page`)."""
+        if self.likely:
+            began = time.monotonic()
+            try:
+                with hurried(router.db_for_read(AuditEntry), max(seconds / 2, LEAST)):
+                    return self.entries.page(size, before, after)
+            except TooLong:
+                seconds -= time.monotonic() - began
         return self.entries.page(size, before, after, self.walk, seconds)
 
 
@@ -49,8 +64,11 @@ def find(query: Query, direction: str | None = None) -> Found:
             served.append(is_served and not part.negated)
     if direction is not None:
         entries = entries.filter(direction=direction)
-    at_once = all(served) and len(served) < 2 and (direction != EGRESS or not served)
-    return Found(entries, None if at_once else times)
+    indexed = all(served) and len(served) < 2
+    # No index knows the direction of what has, say, a cause: most are what clients asked for, but not those of an
+    # upstream that only calls of our own use.
+    at_once = indexed and (direction is None or not served)
+    return Found(entries, None if at_once else times, likely=indexed and direction == INGRESS)
 
 
 def _is_served(part: Term) -> bool:

@@ -55,7 +55,7 @@ def look(
         began = time.monotonic()
         try:
             # The first is short by its number of entries: without it a page might show nothing and have come nowhere.
-            with _hurried(using, None if begin is None else max(PATIENCE * (deadline - began), LEAST)):
+            with hurried(using, None if begin is None else max(PATIENCE * (deadline - began), LEAST)):
                 enough = found(Stretch(begin, None if is_last else end))
         except TooLong:
             if time.monotonic() >= deadline:
@@ -72,7 +72,7 @@ def look(
 
 
 @contextmanager
-def _hurried(using: str, seconds: float | None) -> Iterator[None]:
+def hurried(using: str, seconds: float | None) -> Iterator[None]:
     """Gives the statements within up after so long."""
     if seconds is None:
         yield

@@ -20,7 +20,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from errorlog import clearing, detail, reading, search
-from errorlog.filters import KindFilter, PeriodFilter, SortFilter, StateFilter, value_filter
+from errorlog.filters import PROPERTIES, KindFilter, PeriodFilter, SortFilter, StateFilter, value_filter
 from errorlog.listing import GroupList, reader_of, surroundings
 from errorlog.models import ErrorEvent, ErrorGroup
 from errorlog.muting import PERIODS, MuteForm
@@ -63,7 +63,7 @@ class ErrorGroupAdmin(admin.ModelAdmin):
         PeriodFilter,
         SortFilter,
         KindFilter,
-        *(value_filter(name) for name in ("cause", "phase", "fault", "model", "upstream", "credential", "client_key")),
+        *map(value_filter, PROPERTIES),
     ]
     search_fields = ["name"]  # makes the search box; errorlog.search searches
     show_full_result_count = False

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Case, F, FloatField, OuterRef, QuerySet, Subquery, Sum, Value, When
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Case, F, FloatField, OuterRef, QuerySet, Subquery, Sum, Value, When, Window
+from django.db.models.functions import Cast, Coalesce, RowNumber
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -17,6 +17,7 @@ from errorlog.periods import DAY, PERIODS, Period
 from errorlog.presenting import OTHER_KINDS
 
 OFFERED = 50  # values of a property, the most frequent ones
+PROPERTIES = ("cause", "phase", "fault", "model", "upstream", "credential", "client_key")  # that have a menu
 STATES = ("unresolved", "regressed", "muted", "resolved", "ignored", "all")
 REHEARSED = "rehearsed"
 ORDERS: dict[str, list[Any]] = {
@@ -62,7 +63,7 @@ class ValueFilter(Menu):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         totals = _totals(request).get(str(self.parameter_name), {})
-        offered = sorted(totals, key=lambda value: (-totals[value], value))[:OFFERED]
+        offered = sorted(totals, key=lambda value: (-totals[value], value))
         self.totals = {value: totals[value] for value in offered}
         asked = request.GET.get(str(self.parameter_name))
         return [(value, value) for value in [*self.totals, *([asked] if asked and asked not in self.totals else [])]]
@@ -73,11 +74,13 @@ class ValueFilter(Menu):
 
 
 def _totals(request: HttpRequest) -> dict[str, dict[str, int]]:
-    """For each property its values and how many events had them: one query for all menus of a page."""
+    """For each property its most frequent values and how many events had them: one query for all menus of a page."""
     found: dict[str, dict[str, int]] | None = getattr(request, "errorlog_totals", None)
     if found is None:
         found = request.errorlog_totals = {}  # type: ignore[attr-defined]
-        for field, value, total in TopValue.objects.values_list("field", "value").annotate(total=Sum("count")).order_by():
+        totals = TopValue.objects.filter(field__in=PROPERTIES).values("field", "value").annotate(total=Sum("count")).order_by()
+        rank = Window(RowNumber(), partition_by=F("field"), order_by=[F("total").desc(), F("value")])
+        for field, value, total in totals.annotate(rank=rank).filter(rank__lte=OFFERED).values_list("field", "value", "total"):
             found.setdefault(field, {})[value] = total
     return found
 

@@ -9,13 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from auditlog.models import AuditEntry, HourlyCount
+from errorlog import filters
 from errorlog.counting import start_of_hour
 from errorlog.ingest import store_events
-from errorlog.models import ErrorGroup
+from errorlog.models import ErrorGroup, TopValue
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 Build = Callable[..., dict[str, Any]]
@@ -75,6 +76,22 @@ def test_kinds_are_tiles_that_filter(admin_client: Client, event: Build) -> None
     assert order(page(admin_client, name="StreamClientAbort")) == ["StreamClientAbort"]
     assert len(order(page(admin_client, name="-"))) == 8
     assert "is-active" in page(admin_client, name="StreamClientAbort")
+
+
+def test_a_menu_offers_the_most_frequent_values_and_no_others_are_read(
+    event: Build, django_assert_num_queries: Any, admin_client: Client
+) -> None:
+    for name, counts in (("a", dict.fromkeys(range(60), 1)), ("b", {59: 9, 58: 5})):
+        group(event, name)
+        of = ErrorGroup.objects.get(name=name)
+        for field in ("model", "close_code"):  # of which the second has no menu
+            TopValue.objects.bulk_create(TopValue(group=of, field=field, value=f"m{n:02}", count=k) for n, k in counts.items())
+    with django_assert_num_queries(1):
+        totals = filters._totals(RequestFactory().get(LIST))
+    assert totals["model"] == {"m59": 10, "m58": 6, **{f"m{n:02}": 1 for n in range(48)}}
+    assert totals["upstream"] == {"a": 1, "b": 1} and "close_code" not in totals
+    offered = re.findall(r"[?;&]model=(m\d\d)", page(admin_client))
+    assert [*dict.fromkeys(offered)][-filters.OFFERED :][:3] == ["m59", "m58", "m00"]
 
 
 def test_the_order_is_by_last_seen_count_rate_or_keys(admin_client: Client, event: Build) -> None:
