@@ -63,7 +63,7 @@ def test_what_comes_and_what_ends_is_sent_as_rows_of_the_list(entry: Build) -> N
     @async_to_sync
     async def watch() -> None:
         watcher = socket(session)
-        assert (await watcher.connect())[0]
+        assert (await watcher.connect(timeout=10))[0]
         opened = entry(outcome=None, request_id="req_1", model="<b>x</b>")
         await store([opened])
         (first,) = await rows(watcher, 1)
@@ -73,7 +73,7 @@ def test_what_comes_and_what_ends_is_sent_as_rows_of_the_list(entry: Build) -> N
         (second,) = await rows(watcher, 1)
         assert second["id"] == first["id"]
         assert "completed" in second["html"]
-        await watcher.disconnect()
+        await watcher.disconnect(timeout=10)
 
     watch()
 
@@ -84,12 +84,12 @@ def test_only_what_the_page_is_filtered_by_is_sent(entry: Build) -> None:
     @async_to_sync
     async def watch() -> None:
         watcher = socket(session, "?q=model:a")
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         await rows_or_nothing(watcher)  # from here on rows come from the poller, not with the connection
         await store([entry(model="b"), entry(model="a", direction="egress"), entry(model="a", request_id="req_a")])
         (row,) = await rows(watcher, 1)
         assert "req_a" in row["html"]
-        await watcher.disconnect()
+        await watcher.disconnect(timeout=10)
 
     watch()
 
@@ -104,9 +104,9 @@ def test_what_came_between_the_page_and_the_connection_is_sent_first_and_oldest_
         from auditlog.entries import Place
 
         watcher = socket(session, f"?after={Place.of(after).cursor()}")
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         found = await rows(watcher, 2)
-        await watcher.disconnect()
+        await watcher.disconnect(timeout=10)
         return found
 
     found = watch()
@@ -123,9 +123,9 @@ def test_who_was_away_for_too_long_is_told_to_read_the_page_anew(entry: Build) -
         from auditlog.entries import Place
 
         watcher = socket(session, f"?after={Place.of(oldest).cursor()}")
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         messages = [await watcher.receive_json_from(timeout=5) for _ in range(2)]
-        await watcher.disconnect()
+        await watcher.disconnect(timeout=10)
         return any(message.get("reload") for message in messages)
 
     assert watch()
@@ -137,12 +137,12 @@ def test_the_figures_above_the_list_are_sent_when_they_change(entry: Build) -> N
     @async_to_sync
     async def watch() -> dict[str, Any]:
         watcher = socket(session)
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         await store([entry(outcome=None, model="gpt-5")])
         while True:
             message = await watcher.receive_json_from(timeout=5)
             if "End this stream" in message.get("flight", ""):
-                await watcher.disconnect()
+                await watcher.disconnect(timeout=10)
                 return message
 
     message = watch()
@@ -157,7 +157,7 @@ def test_who_may_not_view_may_not_watch(permissions: Any) -> None:
     @async_to_sync
     async def watch() -> int:
         watcher = socket(session)
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         return await closed(watcher)
 
     assert watch() == 4403
@@ -168,7 +168,7 @@ def test_a_page_of_another_origin_may_not_watch() -> None:
 
     @async_to_sync
     async def watch() -> bool:
-        return bool((await socket(session, origin="http://elsewhere.example").connect())[0])
+        return bool((await socket(session, origin="http://elsewhere.example").connect(timeout=10))[0])
 
     assert watch() is False
 
@@ -179,7 +179,7 @@ def test_an_address_that_is_no_live_page_is_refused() -> None:
         watcher = WebsocketCommunicator(
             application, "/admin/nothing/", [(b"origin", b"http://localhost"), (b"host", b"localhost")]
         )
-        return bool((await watcher.connect())[0])
+        return bool((await watcher.connect(timeout=10))[0])
 
     assert watch() is False
 
@@ -191,7 +191,7 @@ def test_an_address_that_cannot_be_understood_is_closed_for_good(query: str) -> 
     @async_to_sync
     async def watch() -> int:
         watcher = socket(session, query)
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         return await closed(watcher)
 
     assert watch() == 4422
@@ -216,7 +216,7 @@ def test_who_is_no_longer_allowed_is_shown_out(loss: str, monkeypatch: pytest.Mo
     @async_to_sync
     async def watch() -> int:
         watcher = socket(session)
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         await lose()
         return await closed(watcher)
 
@@ -238,13 +238,13 @@ def test_a_storm_is_sent_in_few_batches_and_one_poller_serves_all(entry: Build, 
     async def watch() -> None:
         watchers = [socket(session) for _ in range(3)]
         for watcher in watchers:
-            await watcher.connect()
+            await watcher.connect(timeout=10)
             await rows_or_nothing(watcher)
         for _ in range(20):
             await store([entry() for _ in range(2)])
         assert len({row["id"] for row in await rows(watchers[0], 40)}) == 40
         for watcher in watchers:
-            await watcher.disconnect()
+            await watcher.disconnect(timeout=10)
         seen = len(looks)
         await asyncio.sleep(0.6)
         assert len(looks) == seen, "nobody watches, and still it looks"
@@ -275,12 +275,12 @@ def test_with_redis_the_writer_rings_and_nobody_polls(entry: Build, monkeypatch:
     @async_to_sync
     async def watch() -> None:
         watcher = socket(session)
-        await watcher.connect()
+        await watcher.connect(timeout=10)
         await rows_or_nothing(watcher)
         await asyncio.to_thread(store_elsewhere, entry(request_id="req_rung"))
         (row,) = await rows(watcher, 1)
         assert "req_rung" in row["html"]
-        await watcher.disconnect()
+        await watcher.disconnect(timeout=10)
 
     watch()
 

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from errorlog import capture, writing
+from relay.server.handler import RelayHandler
 from relay.server.server import GatewayServer
 
 written: list[dict[str, Any]] = []
@@ -155,7 +156,9 @@ async def test_what_a_task_lets_escape_is_one_event_and_the_loops_own_handler_ru
     assert len(seen) == 2
 
 
-async def test_a_workers_loop_is_watched(events: list[dict[str, Any]]) -> None:
+async def test_a_workers_loop_is_watched(events: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RelayHandler, "draining", False)  # the shutdown sets it for good
+
     async def application(scope: Any, receive: Any, send: Any) -> None: ...
 
     config = uvicorn.Config(application, host="127.0.0.1", port=0, lifespan="off", log_config=None)
