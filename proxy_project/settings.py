@@ -88,7 +88,8 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "errorlog.badge.context",
                 "relay.admin.frame.context",
-            ]
+            ],
+            "libraries": {"reader_times": "proxy_project.reader_times"},
         },
     }
 ]

@@ -61,13 +61,14 @@ class Place:
 
 def take(candidate: Candidate) -> Place | None:
     """A place at the candidate; None when as many requests use it as may."""
-    return None if full(candidate) else Place(candidate.key)
+    return take_within(candidate.credential.max_concurrency, candidate.key)
 
 
-def full(candidate: Candidate) -> bool:
-    """Whether as many requests use it as may."""
-    limit = candidate.credential.max_concurrency
-    return limit is not None and in_use(candidate) >= max(1, limit // settings.WORKERS)
+def take_within(limit: int | None, key: Countable) -> Place | None:
+    """A place, while there are fewer of this process than its share of the limit."""
+    if limit is not None and taken(key) >= max(1, limit // settings.WORKERS):
+        return None
+    return Place(key)
 
 
 def in_use(candidate: Candidate) -> int:

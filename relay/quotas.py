@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import F
 
-from relay.balancing import Place, taken
+from relay.balancing import Place, take_within
 from relay.models import ClientKey, Spend
 from relay.snapshot import ClientKeySpec, Snapshot
 
@@ -27,10 +26,7 @@ _used_up: frozenset[int] = frozenset()  # ids of the keys whose budget of today 
 
 def take(key: ClientKeySpec) -> Place | None:
     """A place among the requests of the key; None when it has as many as it may."""
-    place = ("client", key.id)
-    if key.max_concurrency is not None and taken(place) >= max(1, key.max_concurrency // settings.WORKERS):
-        return None
-    return Place(place)
+    return take_within(key.max_concurrency, ("client", key.id))
 
 
 def used_up(key: ClientKeySpec) -> bool:

@@ -6,8 +6,6 @@ from typing import Any
 
 from django import template
 
-from proxy_project import reader_zone
-
 register = template.Library()
 
 
@@ -21,8 +19,3 @@ def grouped(value: Any) -> str:
 def words(text: str) -> list[str]:
     """The words of a text, to go through one by one."""
     return text.split()
-
-
-register.simple_tag(reader_zone.zone_name)
-register.filter("both_times", reader_zone.both)
-register.filter("in_utc", reader_zone.utc_words)
