@@ -44,6 +44,7 @@ def journal_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: An
 
     settings.DATA_DIR = tmp_path
     monkeypatch.setattr(journal, "writing_under_pytest", True)
+    monkeypatch.setattr(journal, "_open_again_at", 0.0)  # one that an earlier test could not open is no reason to wait
     journal.shut()
     yield journal.root()
     journal.shut()
