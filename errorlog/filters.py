@@ -62,9 +62,7 @@ class ValueFilter(Menu):
     """Groups in which a property had a value, among others."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        totals = _totals(request).get(str(self.parameter_name), {})
-        offered = sorted(totals, key=lambda value: (-totals[value], value))
-        self.totals = {value: totals[value] for value in offered}
+        self.totals = _totals(request).get(str(self.parameter_name), {})
         asked = request.GET.get(str(self.parameter_name))
         return [(value, value) for value in [*self.totals, *([asked] if asked and asked not in self.totals else [])]]
 
@@ -74,13 +72,14 @@ class ValueFilter(Menu):
 
 
 def _totals(request: HttpRequest) -> dict[str, dict[str, int]]:
-    """For each property its most frequent values and how many events had them: one query for all menus of a page."""
+    """For each property its most frequent values and how many events had them, most first: one query for all menus of a page."""
     found: dict[str, dict[str, int]] | None = getattr(request, "errorlog_totals", None)
     if found is None:
         found = request.errorlog_totals = {}  # type: ignore[attr-defined]
         totals = TopValue.objects.filter(field__in=PROPERTIES).values("field", "value").annotate(total=Sum("count")).order_by()
         rank = Window(RowNumber(), partition_by=F("field"), order_by=[F("total").desc(), F("value")])
-        for field, value, total in totals.annotate(rank=rank).filter(rank__lte=OFFERED).values_list("field", "value", "total"):
+        offered = totals.annotate(rank=rank).filter(rank__lte=OFFERED).order_by("rank")
+        for field, value, total in offered.values_list("field", "value", "total"):
             found.setdefault(field, {})[value] = total
     return found
 

@@ -6,35 +6,26 @@ Over TLS every cookie is marked Secure; without it (a laptop, plain HTTP) a Secu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+
+from proxy_project.either_way import EitherWay
 
 FORWARDED_FOR, FORWARDED_PROTO = "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO"
 LONGEST_ADDRESS = 64
 
 
-class BehindProxyMiddleware:
+class BehindProxyMiddleware(EitherWay):
     """Sets the client's address and the scheme, and marks cookies on the way back."""
 
-    sync_capable = async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if iscoroutinefunction(self):
-            return self._later(request)  # type: ignore[return-value, attr-defined]
+    def around(self, request: HttpRequest) -> AbstractContextManager[None]:
         believe(request)
-        return secured(request, self.get_response(request))
+        return nullcontext()
 
-    async def _later(self, request: HttpRequest) -> HttpResponse:
-        believe(request)
-        return secured(request, await self.get_response(request))  # type: ignore[misc]
+    def answered(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        return secured(request, response)
 
 
 def believe(request: HttpRequest) -> None:

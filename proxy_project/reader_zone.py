@@ -6,40 +6,27 @@ page on; what it says is believed only when it is a zone that this machine knows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+
+from proxy_project.either_way import EitherWay
 
 COOKIE, PAGES = "epitaph_zone", "/admin/"
 LONGEST = 64
 
 
-class ReaderZoneMiddleware:
+class ReaderZoneMiddleware(EitherWay):
     """Writes the admin's pages in the reader's time."""
 
-    sync_capable = async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        if iscoroutinefunction(self):
-            return self._later(request)  # type: ignore[return-value, attr-defined]
-        with reading(request.COOKIES if request.path.startswith(PAGES) else {}):
-            return self.get_response(request)
-
-    async def _later(self, request: HttpRequest) -> HttpResponse:
-        with reading(request.COOKIES if request.path.startswith(PAGES) else {}):
-            return await self.get_response(request)  # type: ignore[misc]
+    def around(self, request: HttpRequest) -> AbstractContextManager[None]:
+        return reading(request.COOKIES if request.path.startswith(PAGES) else {})
 
 
 def reading(cookies: Mapping[str, str]) -> AbstractContextManager[None]:

@@ -74,9 +74,6 @@ class SocketConnection:
     def snapshot(self) -> ClientClose:
         return ClientClose(how="", cause=Cause.UNKNOWN)
 
-    def write_chunk(self, data: bytes) -> bool:
-        return False
-
     def writable(self) -> bool:
         return False
 

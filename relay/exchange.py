@@ -254,14 +254,9 @@ class Exchange:
         """The upstream has not answered a ping of ours for so long, and is given up."""
         self.interrupt_wait = seconds
 
-    def begin_read(self) -> None:
-        """The upstream is waited for; called before each read."""
-        self.reading_since = self.loop.time()
-        self.wait_lag = 0.0
-
-    def await_more(self, now: float) -> None:
-        """The upstream is waited for again, by nobody who reads: what comes is passed on as it comes."""
-        self.reading_since = now
+    def begin_read(self, now: float | None = None) -> None:
+        """The upstream is waited for: before each read, and where what comes is passed on without one."""
+        self.reading_since = self.loop.time() if now is None else now
         self.wait_lag = 0.0
 
     def upstream_sent(self, size: int) -> float:
@@ -295,8 +290,8 @@ class Exchange:
         self.last_event = name
         self.last_events.append((name, size, now))
 
-    def sent(self, size: int, now: float) -> None:
-        """`size` body bytes were written, and the client was still there."""
+    def sent(self, data: bytes, now: float) -> None:
+        """These bytes of the body were written, and the client was still there."""
         if self.writing_since is not None:
             blocked = now - self.writing_since
             if blocked > self.longest_block:
@@ -306,7 +301,9 @@ class Exchange:
             self.first_client_write = now
         self.last_client_write = now
         self.written_chunks += 1
-        self.written_bytes += size
+        self.written_bytes += len(data)
+        if self.captured is not None:
+            self.captured.sent(data)
         if self.block_event is not None:
             self.last_sent_event = self.block_event
         if self.block_terminal:

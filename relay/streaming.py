@@ -20,6 +20,7 @@ from relay.reading import AttemptFailed, Reading
 from relay.refusal import client_error
 from relay.transport import TransportFailure
 from relay.wire.events import Kind, MalformedBody, Mark
+from relay.wire.passage import SPOKEN
 from relay.wire.registry import SSE_TYPE
 from relay.wire.sse import Frame, OversizedEvent
 
@@ -28,7 +29,7 @@ HELD_SECONDS, HELD_BYTES = 5.0, 64 * 1024  # how long and how much of a stream's
 WHOLE_LIMIT = 64 * 1024 * 1024
 DISCARD_GRACE = 0.5
 CONTENT = frozenset({Kind.CONTENT, Kind.REASONING, Kind.FINISH, Kind.TERMINAL, Kind.MALFORMED, Kind.OTHER})
-SAYS, ENDS_A_PART = frozenset({Kind.CONTENT, Kind.REASONING}), (".done", "_stop")
+ENDS_A_PART = (".done", "_stop")
 
 
 def event_stream(blocks: AsyncIterator[bytes], content_type: str = SSE_TYPE) -> StreamingHttpResponse:
@@ -156,7 +157,7 @@ class Stream:
             if self.reading.ended or self._unusable:
                 self._last = block
                 return False
-        exchange.await_more(now)
+        exchange.begin_read(now)
         if block and exchange.client is not None:
             exchange.client.pass_on(block, now)
         return True
@@ -216,7 +217,7 @@ class Stream:
             self._unusable = _unreadable(frame.data)
         if mark.kind in CONTENT:
             exchange.last_content = now
-            self.reading.said = self.reading.said or (mark.kind in SAYS and not mark.name.endswith(ENDS_A_PART))
+            self.reading.said = self.reading.said or (mark.kind in SPOKEN and not mark.name.endswith(ENDS_A_PART))
         if mark.kind is Kind.ERROR:
             self.reading.ended = True
         elif passage.answer.terminal:

@@ -91,16 +91,16 @@ class Delivery:
         assert exchange is not None
         exchange.writing_since = exchange.loop.time()
         self.ended = not more
-        if not (more and data and connection is not None and connection.write_chunk(data)):
+        if more and data and connection is not None and connection.writable():
+            connection.write_chunk(data)
+        else:
             self.busy = True
             await self.send({"type": "http.response.body", "body": data, "more_body": more})
             if connection is not None:
                 connection.uncork()
             self.busy = False
         if data and exchange.client_close is None:
-            exchange.sent(len(data), exchange.loop.time())
-            if exchange.captured is not None:
-                exchange.captured.sent(data)
+            exchange.sent(data, exchange.loop.time())
         exchange.writing_since = None
 
     def takes(self) -> bool:
@@ -112,9 +112,7 @@ class Delivery:
         exchange, connection = self.exchange, self.connection
         assert exchange is not None and connection is not None
         connection.write_chunk(block)
-        exchange.sent(len(block), now)
-        if exchange.captured is not None:
-            exchange.captured.sent(block)
+        exchange.sent(block, now)
 
     async def begin(self, status: int, headers: list[tuple[bytes, bytes]], first: bytes, more: bool) -> None:
         """The head and the first block, in one segment where the connection is ours."""

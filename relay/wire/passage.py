@@ -22,13 +22,14 @@ class Passage:
     """An upstream of the client's own protocol. `withholds_usage`: the usage chunk was our wish, not the client's."""
 
     translates = False
+    _shape: Shape | None = None  # of the event that was learnt last; none where each event has to be decoded
+    _tries = 0
 
     def __init__(self, dialect: Dialect, withholds_usage: bool = False) -> None:
         self.dialect = dialect
         self.reader: Reader = dialect.reader()
         self.scanner: Scanner = dialect.scanner()
         self._withholds_usage = withholds_usage
-        self._shape: Shape | None = None
         self._tries = TRIES if dialect.spoken is not None else 0
 
     @property
@@ -131,7 +132,6 @@ class Opaque(Passage):
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(dialect)
-        self._tries = 0
         self.reader = OpaqueReader()
         self.scanner = SSEScanner()
 

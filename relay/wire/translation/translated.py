@@ -118,7 +118,6 @@ class Translated(Passage):
         self.reader = self.upstream_dialect.reader()
         self.scanner = self.upstream_dialect.scanner()
         self._withholds_usage = False
-        self._shape, self._tries = None, 0  # each event is decoded: it is written anew
         self._decoder = MAPPINGS[protocol].decoder()
         self._listener = listener
         self._writer = MAPPINGS[dialect.protocol].writer(listener)
