@@ -123,7 +123,7 @@ class Stream:
                 if self._unusable:
                     yield self._broken(*self._unusable)
                 if self._over and not self.reading.ended:
-                    yield self._broken(Cause.EOF, "the body ended before it")
+                    yield self._broken(Cause.EOF, "the body ended")
             self.reading.note_in_band()
         except TransportFailure as error:
             yield self._broken(error.cause, error.detail)

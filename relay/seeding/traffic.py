@@ -37,7 +37,7 @@ ENDINGS: tuple[tuple[Cause, Phase, int | None, str, int], ...] = (  # cause, pha
     (Cause.FIN, Phase.STREAMING, 200, "", 300),
     (Cause.CLIENT_RESET, Phase.STREAMING, 200, "", 90),
     (Cause.FIN, Phase.WAITING, None, "", 60),
-    (Cause.EOF, Phase.STREAMING, 200, "the body ended before it", 110),
+    (Cause.EOF, Phase.STREAMING, 200, "the body ended", 110),
     (Cause.RESET, Phase.STREAMING, 200, "connection reset by peer", 40),
     (Cause.ERROR_EVENT, Phase.STREAMING, 200, "Overloaded", 80),
     (Cause.RATE_LIMITED, Phase.WAITING, 429, "HTTP 429: Rate limit reached", 120),

@@ -34,7 +34,8 @@ def test_what_a_good_page_never_does_is_noticed(browser: Browser, gateway: Gatew
     assert watch.complaints() == []
     page.evaluate("() => { const made = document.createElement('script'); made.textContent = '1'; document.body.append(made); }")
     page.evaluate("() => console.error('told')")
-    page.evaluate("() => { setTimeout(() => { throw new Error('thrown'); }); }")
+    with page.expect_event("pageerror"):  # else the page may be left before it throws
+        page.evaluate("() => { setTimeout(() => { throw new Error('thrown'); }); }")
     with pytest.raises(Error):
         page.goto("http://127.0.0.2:9/elsewhere")
     said = "\n".join(watch.complaints())
