@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from relay.ending import Cause
 from relay.exchange import ClientClose
+from relay.server.unframed import UnframedAnswer
 
 EXTENSION = "epitaph.connection"
 TCP_INFO_SIZE = 192  # and offsets in struct tcp_info (linux/tcp.h)
@@ -183,7 +184,11 @@ class WatchedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.active = self.connection.cycle = cycle
-        super()._start_asgi_task(cycle, app)
+        if cycle.scope["http_version"] < "1.1":
+            answer = UnframedAnswer(cycle)
+            super()._start_asgi_task(cycle, lambda scope, receive, _: app(scope, receive, answer))
+        else:
+            super()._start_asgi_task(cycle, app)
 
     def eof_received(self) -> None:
         # connection_lost comes only when the write buffer has drained, which may be never: act now.
