@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from relay import metrics, recorder
 from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Outcome, Phase, Verdict, classify
 from relay.evidence import entry_of, evidence_of, saved_attempts
+from relay.write_marks import WriteMarks
 
 if TYPE_CHECKING:
     from relay.capturing import Captured
@@ -59,6 +60,7 @@ class Client(Protocol):
     def unread_for(self, now: float) -> float: ...
     def vanished(self, blocked: float) -> bool: ...
     def snapshot(self) -> ClientClose | None: ...
+    def loop_lag(self, now: float) -> float: ...
 
 
 class Attempt:
@@ -168,7 +170,10 @@ class Exchange:
         self.stream_type = "text/event-stream; charset=utf-8"
         self.client_status: int | None = None
         self.client_close: ClientClose | None = None
+        self.client_lag = 0.0  # seconds for which our loop had stood still when it learnt of that
         self.writing_since: float | None = None
+        self.writing_size = 0  # bytes that are being written since then
+        self.write_marks: WriteMarks | None = None
         self.longest_block = 0.0
         self.first_client_write: float | None = None
         self.last_client_write: float | None = None
@@ -309,6 +314,13 @@ class Exchange:
         if self.block_terminal:
             self.sent_terminal = True
 
+    def mark_written(self, now: float) -> None:
+        """Notes how much has been written by now; called some times a second."""
+        if self.written_bytes:
+            if self.write_marks is None:
+                self.write_marks = WriteMarks()
+            self.write_marks.mark(now, self.written_bytes)
+
     # who ends it
 
     def client_left(self, close: ClientClose) -> None:
@@ -316,6 +328,7 @@ class Exchange:
         if self.client_close is not None or self.verdict is not None:
             return
         self.client_close = close
+        self.client_lag = self.client.loop_lag(self.loop.time()) if self.client is not None else 0.0
         self.note(close.cause, close.detail)
         if self.task is not None and not self.sent_terminal:
             self.task.cancel()
@@ -353,10 +366,6 @@ class Exchange:
         blocked = close.blocked_for if close else 0.0
         if self.writing_since is not None:
             blocked = max(blocked, now - self.writing_since)
-        unsent = 0.0
-        if close and (close.not_sent or close.write_buffer) and self.last_client_write and self.first_client_write:
-            # Since the last write at least; with writes going on, as long as the kernel says that the client took nothing.
-            unsent = max(now - self.last_client_write, min(close.window_closed, now - self.first_client_write))
         return Facts(
             phase=self.phase,
             occurrences=tuple(self.occurrences),
@@ -369,12 +378,28 @@ class Exchange:
             ended_at=now - self.received,
             upstream_silence=silence,
             median_gap=self.median_gap or 0.0,
-            blocked_writing=blocked,
-            unsent_for=unsent,
+            blocked_writing=max(blocked - self.client_lag, 0.0),
+            unsent_for=max(self._unsent_for(now) - self.client_lag, 0.0),
             write_errno=close.write_errno if close else "",
             stop_wait=self.interrupt_wait,
             loop_lag=self.wait_lag,
         )
+
+    def _unsent_for(self, now: float) -> float:
+        """Seconds for which bytes had lain unsent at the least when the client's connection closed.
+
+        That is since the last write; or, with writes going on, since the oldest of those bytes was written, as far as the
+        kernel says that the client's window was closed for so long: the network alone may be slow, too.
+        """
+        close = self.client_close
+        if close is None or self.last_client_write is None:
+            return 0.0
+        unsent = (close.not_sent or 0) + close.write_buffer
+        if not unsent:
+            return 0.0
+        written = self.written_bytes + (self.writing_size if self.writing_since is not None else 0)
+        oldest = self.write_marks.age(now, written - unsent) if self.write_marks is not None else 0.0
+        return max(now - self.last_client_write, min(close.window_closed, oldest))
 
     def finish_once(self) -> Verdict:
         """Decides and records how it ended; a later call returns the first verdict. Never raises."""

@@ -26,6 +26,7 @@ class Watchdog:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.due = self.loop.time()
+        self.looked, self.lag = self.due, 0.0  # when it last looked, and by how much that was late
         self.was_late = False
         self.sooner = 0.0  # seconds by which streams are told of before their time, while somebody looks at them
 
@@ -34,9 +35,14 @@ class Watchdog:
         self.due = self.loop.time() + TICK
         self.loop.call_at(self.due, self._tick)
 
+    def late(self, now: float) -> float:
+        """Seconds for which the loop has just stood still: what it learns now may be as old."""
+        return max(now - self.due, 0.0) + (self.lag if now - self.looked < TICK else 0.0)
+
     def _tick(self) -> None:
         now = self.loop.time()
         lag = max(now - self.due, 0.0)
+        self.looked, self.lag = now, lag
         # After a long stall of our own, what arrived meanwhile still lies unread: nobody is judged before it was.
         judges = lag <= TICK or self.was_late
         self.was_late = not judges
@@ -59,6 +65,7 @@ class Watchdog:
         if lag > 0.05:
             exchange.loop_lag = max(exchange.loop_lag, lag)
             exchange.wait_lag += lag
+        exchange.mark_written(now)
         if now >= exchange.next_live or (self.sooner and now >= max(exchange.next_live - self.sooner, exchange.received + 1.0)):
             exchange.next_live = now + watching.SELDOM
             exchange.tell_live(now)

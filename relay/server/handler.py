@@ -89,7 +89,7 @@ class Delivery:
     async def body(self, data: bytes, more: bool) -> None:
         exchange, connection = self.exchange, self.connection
         assert exchange is not None
-        exchange.writing_since = exchange.loop.time()
+        exchange.writing_since, exchange.writing_size = exchange.loop.time(), len(data)
         self.ended = not more
         if more and data and connection is not None and connection.writable():
             connection.write_chunk(data)
@@ -172,6 +172,10 @@ class Delivery:
         # Probes come at doubling distances, so the last one that was answered lies less than half of the time back; and
         # where the machine was too busy to probe at all, silence says nothing.
         return unheard is not None and unheard > blocked * 0.75 and self.connection.unanswered() >= 2
+
+    def loop_lag(self, now: float) -> float:
+        """Seconds for which our event loop has just stood still."""
+        return RelayHandler.watchdog.late(now) if RelayHandler.watchdog is not None else 0.0
 
     def snapshot(self) -> ClientClose | None:
         return self.connection.snapshot() if self.connection is not None else None
