@@ -19,8 +19,9 @@ from django.http.response import HttpResponseBase
 from relay import routing
 from relay.api.asking import ask
 from relay.api.authentication import ClientKeyAuth, secret_of
+from relay.client_side import ClientClose
 from relay.ending import Cause
-from relay.exchange import ClientClose, Exchange
+from relay.exchange import Exchange
 from relay.refusal import Refusal
 from relay.server.handler import RelayHandler
 from relay.server.protocol import EXTENSION

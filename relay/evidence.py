@@ -14,7 +14,8 @@ from proxy_project import VERSION
 from relay.ending import OUTCOMES, Cause, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from relay.exchange import Attempt, ClientClose, Exchange
+    from relay.client_side import ClientClose
+    from relay.exchange import Attempt, Exchange
 
 
 def pruned(fields: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,13 @@ import re
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from statistics import median_high
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from relay import metrics, recorder
+from relay.client_side import Client, ClientClose, WriteMarks
 from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Outcome, Phase, Verdict, classify
 from relay.evidence import entry_of, evidence_of, saved_attempts
-from relay.write_marks import WriteMarks
 
 if TYPE_CHECKING:
     from relay.capturing import Captured
@@ -30,37 +29,6 @@ LIVE: set[Exchange] = set()  # every exchange of this process that has not ended
 metrics.lookers.append(lambda: metrics.gauge("in_flight", len(LIVE)))
 CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 MAX_GAPS = 4096  # gaps kept for the median; a stream longer than that keeps every second one
-
-
-@dataclass(frozen=True, slots=True)
-class ClientClose:
-    """How the client's connection closed, as the kernel saw it (relay/server/protocol.py)."""
-
-    how: str  # fin, reset, timeout or the errno's name
-    cause: Cause
-    write_buffer: int = 0
-    send_queue: int | None = None
-    not_sent: int | None = None
-    rtt_ms: float | None = None
-    retransmits: int | None = None
-    blocked_for: float = 0.0
-    write_errno: str = ""
-    detail: str = ""
-    window_closed: float = 0.0  # seconds for which the client's receive window let nothing more through, in all
-
-
-class Client(Protocol):
-    """What the exchange may ask of the client's side (relay/server/handler.py)."""
-
-    def takes(self) -> bool: ...
-    def pass_on(self, block: bytes, now: float) -> None: ...
-    def heartbeat(self, frame: bytes) -> None: ...
-    def abort(self) -> None: ...
-    def blocked_for(self, now: float) -> float: ...
-    def unread_for(self, now: float) -> float: ...
-    def vanished(self, blocked: float) -> bool: ...
-    def snapshot(self) -> ClientClose | None: ...
-    def loop_lag(self, now: float) -> float: ...
 
 
 class Attempt:

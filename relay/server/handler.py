@@ -20,8 +20,9 @@ from django.urls import Resolver404, resolve
 from errorlog.capture import inside_exchange
 from relay import drill, metrics, routing
 from relay.capturing import Captured
+from relay.client_side import ClientClose
 from relay.ending import Cause, Outcome, Phase
-from relay.exchange import CLIENT_REQUEST_ID, ClientClose, Exchange
+from relay.exchange import CLIENT_REQUEST_ID, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
 from relay.server.protocol import EXTENSION, ClientConnection
 from relay.server.request import ClientRequest

@@ -18,8 +18,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from relay.client_side import ClientClose
 from relay.ending import Cause
-from relay.exchange import ClientClose
 from relay.server.unframed import UnframedAnswer
 
 EXTENSION = "epitaph.connection"

@@ -1,4 +1,4 @@
-"""Whether a client that went left by choice or had stopped reading, told by real sockets: by what lay unsent, and for how long."""
+"""Whether a client went by choice or had stopped reading, told by real sockets: by what lay unsent, and for how long."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.client_side import WriteMarks
 from relay.ending import Cause, Phase
 from relay.exchange import LIVE, Exchange
 from relay.server.handler import Delivery, RelayHandler
 from relay.server.protocol import WatchedProtocol
 from relay.watchdog import TICK, Watchdog
-from relay.write_marks import WriteMarks
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 MORE_THAN_IT_TAKES = bytes(40_000)  # of a client whose buffer is the smallest; and far from blocking us

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 
+from relay.client_side import ClientClose
 from relay.ending import Cause
-from relay.exchange import ClientClose
 from relay.rehearsal.matrix.client import deafen
 from relay.server.protocol import EXTENSION, ClientConnection, WatchedProtocol
 
