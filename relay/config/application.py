@@ -15,14 +15,13 @@ from django.db.models import Q
 
 from relay import vault
 from relay.config.document import (
-    ConfigError,
     Configuration,
     DeclaredCredential,
     DeclaredKey,
     DeclaredRoute,
     DeclaredUpstream,
-    Place,
 )
+from relay.config.mistakes import ConfigError, Place
 from relay.models import ClientKey, ConfigVersion, Credential, Route, RouteUpstream, Upstream
 
 
@@ -43,34 +42,28 @@ def apply(configuration: Configuration, *, dry_run: bool = False) -> list[Change
     """Make the rows say what the file says; return what changed.
 
     Raises:
-        ConfigError: a mistake that shows against the rows; nothing was changed.
+        ConfigError: mistakes that show against the rows, all of them; nothing was changed.
     """
+    place = Place(configuration.file)
     with transaction.atomic():
         list(ConfigVersion.objects.select_for_update())  # two at once wait for each other
         changes = [
             *(
                 change
                 for number, entry in enumerate(configuration.upstreams, 1)
-                for change in _apply_upstream(entry, number, configuration.file)
+                for change in _apply_upstream(entry, number, place)
             ),
-            *(
-                change
-                for number, entry in enumerate(configuration.routes, 1)
-                for change in _apply_route(entry, number, configuration.file)
-            ),
-            *(
-                change
-                for number, entry in enumerate(configuration.keys, 1)
-                for change in _apply_key(entry, number, configuration.file)
-            ),
+            *(change for number, entry in enumerate(configuration.routes, 1) for change in _apply_route(entry, number, place)),
+            *(change for number, entry in enumerate(configuration.keys, 1) for change in _apply_key(entry, number, place)),
         ]
+        place.refuse()
         if dry_run:
             transaction.set_rollback(True)
     return changes
 
 
-def _apply_upstream(entry: DeclaredUpstream, number: int, file: str) -> list[Change]:
-    place = Place(file).inside("upstream", number, entry.name)
+def _apply_upstream(entry: DeclaredUpstream, number: int, whole: Place) -> list[Change]:
+    place = whole.inside("upstream", number, entry.name)
     row = Upstream.objects.filter(name=entry.name).first() or Upstream(name=entry.name)
     changes = _save(row, f"upstream {entry.name}", {**entry.settings, **_switch(entry.enabled), "built_in": False})
     for position, inner in enumerate(entry.credentials, 1):
@@ -84,7 +77,8 @@ def _apply_credential(upstream: Upstream, entry: DeclaredCredential, place: Plac
     notes = []
     if entry.secret is None:
         if not row.sealed_secret:
-            raise place.mistake("secret", "is missing, and no such credential exists yet; expected secret or secret_env")
+            place.note("secret", "is missing, and no such credential exists yet; expected secret or secret_env")
+            return []
     elif not row.sealed_secret or not _holds(row, entry.secret):
         row.set_secret(entry.secret)
         notes.append("secret")
@@ -99,12 +93,14 @@ def _holds(row: Credential, secret: str) -> bool:
         return False
 
 
-def _apply_route(entry: DeclaredRoute, number: int, file: str) -> list[Change]:
-    place = Place(file).inside("route", number, entry.model)
+def _apply_route(entry: DeclaredRoute, number: int, whole: Place) -> list[Change]:
+    place = whole.inside("route", number, entry.model)
     by_name = {row.name: row for row in Upstream.objects.filter(name__in=entry.upstreams)}
-    for name in entry.upstreams:
-        if name not in by_name:
-            raise place.mistake("upstreams", f"names {name!r}; expected an upstream of this file or of the database")
+    absent = [name for name in entry.upstreams if name not in by_name]
+    for name in absent:
+        place.note("upstreams", f"names {name!r}; expected an upstream of this file or of the database")
+    if absent:
+        return []
     row = Route.objects.filter(model=entry.model).first() or Route(model=entry.model)
     steps = row.steps.select_related("upstream") if row.pk else []
     before = [(step.upstream.name, step.weight) for step in steps]
@@ -121,18 +117,20 @@ def _apply_route(entry: DeclaredRoute, number: int, file: str) -> list[Change]:
     return changes
 
 
-def _apply_key(entry: DeclaredKey, number: int, file: str) -> list[Change]:
-    place = Place(file).inside("client_key", number, entry.label)
+def _apply_key(entry: DeclaredKey, number: int, whole: Place) -> list[Change]:
+    place = whole.inside("client_key", number, entry.label)
     row = ClientKey.objects.filter(label=entry.label).first() or ClientKey(label=entry.label)
     notes = []
     if entry.key is None:
         if not row.digest:
-            raise place.mistake("key", "is missing, and no such client key exists yet; expected key or key_env")
+            place.note("key", "is missing, and no such client key exists yet; expected key or key_env")
+            return []
     else:
         digest = vault.digest(entry.key).hex()
         other = ClientKey.objects.filter(Q(digest=digest) | Q(previous_digest=digest)).exclude(label=entry.label).first()
         if other is not None:
-            raise place.mistake("key", f"is that of the client key {other.label}; expected a key of its own")
+            place.note("key", f"is that of the client key {other.label}; expected a key of its own")
+            return []
         if digest not in (row.digest, row.previous_digest):  # a key that was rotated away does not come back
             row.set_key(entry.key)
             notes.append("key")

@@ -1,4 +1,4 @@
-"""From a TOML file to a checked Configuration, or to one sentence that says where the mistake is and what was expected.
+"""From a TOML file to a checked Configuration, or to a sentence for each mistake: where it is and what was expected.
 
 What a value may be is decided by the models' fields and their validators; here stands only which fields a table has.
 No text of an error repeats a secret.
@@ -19,8 +19,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models as fields
 
-from proxy_project.environment import SettingError
 from relay import models, validation, vault
+from relay.config.mistakes import ConfigError, Place
 
 TIMES = tuple(f"{what}_timeout" for what in ("connect", "first_byte", "idle", "stalled", "total", "write"))
 UPSTREAM_FIELDS = ("name", "protocol", "base_url", "enabled", *TIMES, "commit_after", "proxy", "ca_bundle", "ask_for_usage")
@@ -28,10 +28,6 @@ CREDENTIAL_SETTINGS = ("max_concurrency", "proxy")
 ROUTE_SETTINGS = ("upstream_model", "max_attempts", "strategy", "defaults", "overrides")
 CLIENT_KEY_SETTINGS = ("max_concurrency", "tokens_per_day")
 TABLES = ("upstream", "route", "client_key")
-
-
-class ConfigError(SettingError):
-    """A mistake in the file: names file, table and field, and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ def read(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
     """Read and check a file.
 
     Raises:
-        ConfigError: it cannot be read, is no TOML, or holds a mistake.
+        ConfigError: it cannot be read, is no TOML, or holds mistakes: all that show in the file alone.
     """
     file = str(path)
     try:
@@ -97,26 +93,10 @@ def read(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
     return _configuration(Place(file), content, os.environ if environment is None else environment)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where we are in the file."""
-
-    file: str
-    table: str = ""
-
-    def mistake(self, name: str, problem: str) -> ConfigError:
-        return ConfigError(f"{self.file}: {self.table}, field {name}: {problem}.")
-
-    def inside(self, table: str, number: int, title: object) -> Place:
-        known = f" ({title})" if isinstance(title, str) and title.isprintable() else ""
-        prefix = f"{self.table} " if self.table else ""
-        return Place(self.file, f"{prefix}[[{table}]] number {number}{known}")
-
-
 def _configuration(place: Place, content: dict[str, Any], environment: Mapping[str, str]) -> Configuration:
     for name in content:
         if name not in TABLES:
-            raise ConfigError(f"{place.file}: unknown table {name!r}{_like(name, TABLES)}.")
+            place.note_file(f"unknown table {name!r}{_like(name, TABLES)}")
     variables: set[str] = set()
     configuration = Configuration(
         place.file,
@@ -124,28 +104,30 @@ def _configuration(place: Place, content: dict[str, Any], environment: Mapping[s
         tuple(_route(at, table) for at, table in _tables(place, content, "route", "model")),
         tuple(_client_key(at, table, environment, variables) for at, table in _tables(place, content, "client_key", "label")),
     )
-    _refuse_key_twice(place, configuration.keys)
+    _note_key_twice(place, configuration.keys)
+    place.refuse()
     return Configuration(place.file, configuration.upstreams, configuration.routes, configuration.keys, frozenset(variables))
 
 
 def _tables(place: Place, content: Mapping[str, Any], name: str, title: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The tables of an array, each with its place; refuses two of the same title."""
+    """The tables of an array, each with its place; two of the same title are a mistake."""
     found = content.get(name, [])
     dotted = ".credential" if name == "credential" else ""
     header = f"upstream{dotted}" if dotted else name
     if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
-        raise ConfigError(f"{place.file}: {name} is not an array of tables; expected [[{header}]].")
+        place.note_file(f"{name} is not an array of tables; expected [[{header}]]")
+        return
     seen: dict[Any, int] = {}
     for number, table in enumerate(found, 1):
         at = place.inside(header, number, table.get(title))
         value = table.get(title)
         if isinstance(value, str) and seen.setdefault(value, number) != number:
-            raise at.mistake(title, f"is also that of number {seen[value]}; expected each to be named once")
+            at.note(title, f"is also that of number {seen[value]}; expected each to be named once")
         yield at, table
 
 
 def _upstream(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredUpstream:
-    _refuse_unknown(place, table, [*UPSTREAM_FIELDS, "credential"])
+    _note_unknown(place, table, [*UPSTREAM_FIELDS, "credential"])
     settings = {
         name: _column(place, table, models.Upstream, name, required=name in ("name", "protocol", "base_url"))
         for name in UPSTREAM_FIELDS
@@ -158,7 +140,7 @@ def _upstream(place: Place, table: dict[str, Any], environment: Mapping[str, str
 
 
 def _credential(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredCredential:
-    _refuse_unknown(place, table, ["label", "secret", "secret_env", "enabled", *CREDENTIAL_SETTINGS])
+    _note_unknown(place, table, ["label", "secret", "secret_env", "enabled", *CREDENTIAL_SETTINGS])
     label = _column(place, table, models.Credential, "label", required=True)
     secret = _secret(place, table, "secret", environment, variables)
     settings = {name: _column(place, table, models.Credential, name) for name in CREDENTIAL_SETTINGS}
@@ -166,12 +148,12 @@ def _credential(place: Place, table: dict[str, Any], environment: Mapping[str, s
 
 
 def _route(place: Place, table: dict[str, Any]) -> DeclaredRoute:
-    _refuse_unknown(place, table, ["model", "upstreams", "weights", *ROUTE_SETTINGS])
+    _note_unknown(place, table, ["model", "upstreams", "weights", *ROUTE_SETTINGS])
     upstreams = _texts(place, table, "upstreams", "a list of upstreams' names", validation.name)
-    if not upstreams:
-        raise place.mistake("upstreams", "is missing or empty; expected a list of upstreams' names")
+    if table.get("upstreams", []) == []:
+        place.note("upstreams", "is missing or empty; expected a list of upstreams' names")
     if len(set(upstreams)) != len(upstreams):
-        raise place.mistake("upstreams", "names an upstream twice; expected each once")
+        place.note("upstreams", "names an upstream twice; expected each once")
     return DeclaredRoute(
         _column(place, table, models.Route, "model", required=True),
         upstreams,
@@ -181,19 +163,22 @@ def _route(place: Place, table: dict[str, Any]) -> DeclaredRoute:
 
 
 def _weights(place: Place, value: Any, upstreams: Sequence[str]) -> Mapping[str, int]:
+    """`upstreams` is empty when they are a mistake themselves: then nothing is held against them."""
     if not isinstance(value, dict):
-        raise place.mistake("weights", f"is {_shown(value)}; expected a table of upstreams and whole numbers")
+        place.note("weights", f"is {_shown(value)}; expected a table of upstreams and whole numbers")
+        return {}
     for name, share in value.items():
-        if name not in upstreams:
-            raise place.mistake("weights", f"names {name!r}; expected one of this route's upstreams{_like(name, upstreams)}")
-        if not _TYPES["count"][1](share):
-            raise place.mistake(f"weights.{name}", f"is {_shown(share)}; expected a whole number")
-        _check(place, f"weights.{name}", share, [validation.weight])
+        if upstreams and name not in upstreams:
+            place.note("weights", f"names {name!r}; expected one of this route's upstreams{_like(name, upstreams)}")
+        elif not _TYPES["count"][1](share):
+            place.note(f"weights.{name}", f"is {_shown(share)}; expected a whole number")
+        else:
+            _check(place, f"weights.{name}", share, [validation.weight])
     return value
 
 
 def _client_key(place: Place, table: dict[str, Any], environment: Mapping[str, str], variables: set[str]) -> DeclaredKey:
-    _refuse_unknown(place, table, ["label", "key", "key_env", "enabled", "expires_at", "allowed_models", *CLIENT_KEY_SETTINGS])
+    _note_unknown(place, table, ["label", "key", "key_env", "enabled", "expires_at", "allowed_models", *CLIENT_KEY_SETTINGS])
     return DeclaredKey(
         _column(place, table, models.ClientKey, "label", required=True),
         _secret(place, table, "key", environment, variables),
@@ -207,11 +192,11 @@ def _client_key(place: Place, table: dict[str, Any], environment: Mapping[str, s
 # ---- single fields -----------------------------------------------------------------------------------------------
 
 
-def _refuse_unknown(place: Place, table: Mapping[str, Any], known: Sequence[str]) -> None:
+def _note_unknown(place: Place, table: Mapping[str, Any], known: Sequence[str]) -> None:
     for name in table:
         if name not in known:
             hint = _like(name, known)
-            raise place.mistake(name, f"is not known{hint or '; expected one of ' + ', '.join(known)}")
+            place.note(name, f"is not known{hint or '; expected one of ' + ', '.join(known)}")
 
 
 def _like(name: str, known: Sequence[str]) -> str:
@@ -229,16 +214,15 @@ def _column(place: Place, table: Mapping[str, Any], model: type[models.Configure
     assert isinstance(column, fields.Field)
     if name not in table:
         if required:
-            raise place.mistake(name, f"is missing; expected {_expected(column)}")
+            place.note(name, f"is missing; expected {_expected(column)}")
         return column.get_default()
     value = table[name]
-    if not _TYPES[_kind(column)][1](value) or (value == "" and required):
-        raise place.mistake(name, f"is {_shown(value)}; expected {_expected(column)}")
-    if column.choices and value not in [choice for choice, _ in column.flatchoices]:
-        raise place.mistake(name, f"is {_shown(value)}; expected {_expected(column)}")
-    if isinstance(value, str) and column.max_length and len(value) > column.max_length:
-        raise place.mistake(name, f"has {len(value)} characters; expected at most {column.max_length}")
-    if value != "":
+    fits = _TYPES[_kind(column)][1](value) and not (value == "" and required)
+    if not fits or (column.choices and value not in [choice for choice, _ in column.flatchoices]):
+        place.note(name, f"is {_shown(value)}; expected {_expected(column)}")
+    elif isinstance(value, str) and column.max_length and len(value) > column.max_length:
+        place.note(name, f"has {len(value)} characters; expected at most {column.max_length}")
+    elif value != "":
         _check(place, name, value, column.validators)
     return value
 
@@ -246,7 +230,8 @@ def _column(place: Place, table: Mapping[str, Any], model: type[models.Configure
 def _texts(place: Place, table: Mapping[str, Any], name: str, expected: str, check: Callable[[str], None]) -> tuple[str, ...]:
     value = table.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise place.mistake(name, f"is {_shown(value)}; expected {expected}")
+        place.note(name, f"is {_shown(value)}; expected {expected}")
+        return ()
     for item in value:
         _check(place, name, item, [check])
     return tuple(value)
@@ -256,20 +241,24 @@ def _secret(place: Place, table: Mapping[str, Any], name: str, environment: Mapp
     """A secret in the file, or in the variable that the file names; with neither, the row must have one already."""
     by_name = f"{name}_env"
     if name in table and by_name in table:
-        raise place.mistake(name, f"expected either {name} or {by_name}, and not both")
+        place.note(name, f"expected either {name} or {by_name}, and not both")
+        return None
     if name not in table and by_name not in table:
         return None
     value, where = table.get(name), name
     if by_name in table:
         variable, where = table[by_name], by_name
         if not isinstance(variable, str) or not variable:
-            raise place.mistake(by_name, "expected the name of an environment variable")
+            place.note(by_name, "expected the name of an environment variable")
+            return None
         value = environment.get(variable)
         if not value:
-            raise place.mistake(by_name, f"the environment variable {variable} is not set; expected it to hold the {name}")
+            place.note(by_name, f"the environment variable {variable} is not set; expected it to hold the {name}")
+            return None
         variables.add(variable)
     if not isinstance(value, str):
-        raise place.mistake(where, "is not a text; expected a printable text that is not blank")
+        place.note(where, "is not a text; expected a printable text that is not blank")
+        return None
     _check(place, where, value, [validation.secret], show=False)
     return value
 
@@ -280,10 +269,11 @@ def _check(place: Place, name: str, value: Any, validators: Sequence[Callable[[A
             validator(value)
         except ValidationError as error:
             shown = f"is {_shown(value)}; " if show else ""
-            raise place.mistake(name, f"{shown}{' '.join(error.messages)}") from None
+            place.note(name, f"{shown}{' '.join(error.messages)}")
+            return
 
 
-def _refuse_key_twice(place: Place, keys: Sequence[DeclaredKey]) -> None:
+def _note_key_twice(place: Place, keys: Sequence[DeclaredKey]) -> None:
     seen: dict[bytes, str] = {}
     for number, entry in enumerate(keys, 1):
         if entry.key is None:
@@ -291,7 +281,7 @@ def _refuse_key_twice(place: Place, keys: Sequence[DeclaredKey]) -> None:
         first = seen.setdefault(vault.digest(entry.key), entry.label)
         if first != entry.label:
             at = place.inside("client_key", number, entry.label)
-            raise at.mistake("key", f"is also the key of {first}; expected each label to have a key of its own")
+            at.note("key", f"is also the key of {first}; expected each label to have a key of its own")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,5 +1,8 @@
 """RELAY_CONFIG: what it makes of rows, and the sentence that each mistake gets while the rows stay as they were."""
 
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from django.db import connection
 
 from relay import config, vault
 from relay.models import ClientKey, ConfigVersion, Credential, Route, Upstream
+from tests.gateways import ROOT
 from tests.relay.rows import make_key, make_route, make_upstream
 
 WHOLE = """
@@ -244,7 +248,97 @@ def test_a_mistake_is_named_and_leaves_the_rows_as_they_were(tmp_path: Path, tex
     with pytest.raises(config.ConfigError) as mistake:
         config.apply(read(tmp_path, text if "upstream" in text.split("]")[0] else good_first + text))
     assert sentence in str(mistake.value)
+    assert len(str(mistake.value).splitlines()) == 1  # nothing that only follows from it
     assert str(mistake.value).startswith(str(tmp_path / "relay.toml"))
+    assert all_rows() == before
+
+
+MANY = """
+[[upstreams]]
+[[upstream]]
+name = "a b"
+protocol = "openai"
+idle_timeout = 0
+idle_timout = 5
+[[upstream.credential]]
+secret_env = "NOWHERE"
+[[upstream.credential]]
+label = "x"
+secret = 5
+max_concurrency = 0
+[[route]]
+model = "m"
+upstreams = "a"
+weights = {a = 0, b = 2}
+max_attempts = 11
+[[route]]
+model = "m"
+[[client_key]]
+label = "l"
+key = "k"
+expires_at = 2031-01-01
+allowed_models = ["ok", " a", " b"]
+"""
+FOUND = [
+    "unknown table 'upstreams'",
+    "[[upstream]] number 1 (a b), field idle_timout: is not known; expected 'idle_timeout'.",
+    "[[upstream]] number 1 (a b), field name: is 'a b'",
+    "[[upstream]] number 1 (a b), field protocol: is 'openai'",
+    "[[upstream]] number 1 (a b), field base_url: is missing",
+    "[[upstream]] number 1 (a b), field idle_timeout: is 0",
+    "[[upstream]] number 1 (a b) [[upstream.credential]] number 1, field label: is missing",
+    "[[upstream]] number 1 (a b) [[upstream.credential]] number 1, field secret_env: the environment variable NOWHERE",
+    "[[upstream]] number 1 (a b) [[upstream.credential]] number 2 (x), field secret: is not a text",
+    "[[upstream]] number 1 (a b) [[upstream.credential]] number 2 (x), field max_concurrency: is 0",
+    "[[route]] number 1 (m), field upstreams: is 'a'",
+    "[[route]] number 1 (m), field weights.a: is 0",
+    "[[route]] number 1 (m), field max_attempts: is 11",
+    "[[route]] number 2 (m), field model: is also that of number 1",
+    "[[route]] number 2 (m), field upstreams: is missing or empty",
+    "[[client_key]] number 1 (l), field expires_at: is ",
+    "[[client_key]] number 1 (l), field allowed_models: is ' a'",
+    "[[client_key]] number 1 (l), field allowed_models: is ' b'",
+]
+
+
+def test_all_mistakes_of_a_file_are_told_in_one_go_each_on_its_line(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError) as told:
+        read(tmp_path, MANY)
+    lines = str(told.value).splitlines()
+    for line, found in zip(lines, FOUND, strict=True):
+        assert line.startswith(f"{tmp_path / 'relay.toml'}: {found}") and line.endswith(".")
+
+
+def test_no_more_than_twenty_mistakes_are_told(tmp_path: Path) -> None:
+    twenty = "".join(f"wrong_{number} = 1\n" for number in range(20))
+    with pytest.raises(config.ConfigError) as told:
+        read(tmp_path, UPSTREAM + twenty)
+    assert len(str(told.value).splitlines()) == 20
+    with pytest.raises(config.ConfigError) as told:
+        read(tmp_path, UPSTREAM + twenty + "a = 1\nb = 1\n")
+    assert len(str(told.value).splitlines()) == 21
+    assert str(told.value).endswith("relay.toml: 2 more like these are not shown.")
+
+
+@pytest.mark.django_db
+def test_all_mistakes_that_show_against_the_rows_are_told_and_none_of_the_file_is_applied(tmp_path: Path) -> None:
+    make_key("desktop", "taken")
+    before = all_rows()
+    text = (
+        credential('label = "x"') + '[[upstream.credential]]\nlabel = "y"\n[[upstream.credential]]\nlabel = "z"\nsecret = "s"\n'
+    )
+    text += '[[route]]\nmodel = "m"\nupstreams = ["nowhere", "a", "elsewhere"]\n[[route]]\nmodel = "n"\nupstreams = ["a"]\n'
+    text += '[[client_key]]\nlabel = "l"\n[[client_key]]\nlabel = "m"\nkey = "taken"\n'
+    with pytest.raises(config.ConfigError) as told:
+        config.apply(read(tmp_path, text))
+    assert [line.partition("]] number ")[2].split(";")[0] for line in str(told.value).splitlines()] == [
+        "1 (a) [[upstream.credential]] number 1 (x), field secret: is missing, and no such credential exists yet",
+        "1 (a) [[upstream.credential]] number 2 (y), field secret: is missing, and no such credential exists yet",
+        "1 (m), field upstreams: names 'nowhere'",
+        "1 (m), field upstreams: names 'elsewhere'",
+        "1 (l), field key: is missing, and no such client key exists yet",
+        "2 (m), field key: is that of the client key desktop",
+    ]
     assert all_rows() == before
 
 
@@ -296,6 +390,17 @@ def test_the_command_fails_with_the_sentence(tmp_path: Path) -> None:
     path.write_text(UPSTREAM + "idle_timeout = 0")
     with pytest.raises(CommandError, match="field idle_timeout: is 0; expected seconds"):
         call_command("apply_config", str(path))
+
+
+def test_the_process_tells_them_all_and_fails(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text(MANY)
+    environment = {**os.environ, "DATA_DIR": str(tmp_path / "data")}
+    command = [sys.executable, "manage.py", "apply_config", str(path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("relay.toml: ") == len(FOUND)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.django_db
