@@ -4,6 +4,7 @@
 A bad setting is the user's to mend, so it is answered with one sentence and exit code 2 instead of a traceback.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ def main() -> None:
 
     try:
         if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
+            gc.disable()  # until all is loaded: nothing of it is garbage (relay/processes.py)
             from relay.server import listening
 
             listening.bind_early()  # before the settings are read: a taken port leaves nothing behind

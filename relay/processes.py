@@ -121,10 +121,14 @@ class Parent:
 
 
 def all_is_loaded() -> None:
-    """In a child: what is there by now lives as long as the process, so the collector need not walk it again and again."""
+    """What is there by now lives as long as the process, so the collector need not walk it again and again.
+
+    Called in the parent before it forks, lest each child copy what the collector's marks touch; and in a child that is ready.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+    gc.enable()
 
 
 def when_told(stop: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """A pytest plugin, loaded before Django: DATA_DIR becomes a temporary folder, so no test can reach a developer's data."""
 
+import gc
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+gc.disable()  # until all is loaded: what is imported and collected lives as long as the run (see below)
 _folder = tempfile.mkdtemp(prefix="epitaph-tests-")
 os.environ["DATA_DIR"] = _folder
 for name in ("RELAY_CONFIG", "ADMIN_TOKEN", "CLIENT_KEY", "SECRET_KEY", "REDIS_URL"):
@@ -31,6 +33,12 @@ hypothesis_settings.load_profile("here")
 # background job begins with it ignored, and so would all that the tests start.
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector need not walk through thousands of tests and modules again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

@@ -8,6 +8,7 @@ them, so that every ending is written.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import sys
 import threading
@@ -37,6 +38,9 @@ class Command(BaseCommand):
         # Only workers keep the listening socket: when the last has drained, a caller is refused and not left waiting.
         parent = Parent(at_stop=listener.close)
         metrics.share(settings.WORKERS + 1)
+        alone.managed()
+        importlib.import_module("proxy_project.asgi")  # once for all workers, which begin the sooner
+        all_is_loaded()
         for place in range(settings.WORKERS):
             parent.add(f"worker {place + 1}", partial(work, listener, place), drains=True)
         parent.add("shipper", partial(ship, listener, settings.WORKERS))
@@ -49,7 +53,6 @@ def work(listener: socket.socket, place: int) -> None:
     """A worker process; `place` is where it shows its figures."""
     from relay.server.server import serve
 
-    alone.managed()
     metrics.take(place)
     routing.start_refresher()
     serve(listener, loaded=all_is_loaded)

@@ -1,7 +1,8 @@
-"""The official SDKs read the healthy answers: they are the judges of what a protocol is."""
+"""The official SDKs read the scripted upstream itself, without a gateway between: they are the judges of what a protocol is."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -179,3 +180,12 @@ def test_errors_by_status_reach_the_caller(gpt: openai.OpenAI, claude: anthropic
 def test_the_models_are_the_scenarios(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
     assert "eof" in [model.id for model in gpt.models.list()]
     assert "eof" in [model.id for model in claude.models.list()]
+
+
+def test_an_sdk_meets_every_call_of_a_busy_server(upstream: FaultServer) -> None:
+    async def many() -> list[str | None]:
+        async with openai.AsyncOpenAI(base_url=f"{upstream.url}/v1", api_key="k", max_retries=0) as client:
+            calls = [client.responses.create(model=f"ok,events={number + 1}", input="x") for number in range(40)]
+            return [answer.output_text for answer in await asyncio.gather(*calls)]
+
+    assert [len(text.split()) for text in asyncio.run(many()) if text] == list(range(1, 41))
