@@ -19,9 +19,11 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
             gc.disable()  # until all is loaded: nothing of it is garbage (relay/processes.py)
-            from relay.server import listening
+            from relay.server import holding, listening
 
-            listening.bind_early()  # before the settings are read: a taken port leaves nothing behind
+            # Before the settings are read: a DATA_DIR that is in use, or a taken port, leaves nothing behind.
+            holding.hold_early()
+            listening.bind_early()
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(sys.argv)

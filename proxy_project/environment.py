@@ -9,6 +9,8 @@ import secrets
 import zlib
 from pathlib import Path
 
+BASE_DIR = Path(__file__).resolve().parent.parent
+
 
 class SettingError(Exception):
     """A setting that cannot be used. The text names the setting, what was given and what was expected."""
@@ -90,9 +92,9 @@ def address() -> tuple[str, int]:
     return text("HOST", "127.0.0.1"), number("PORT", 8000, 1, 65535)
 
 
-def data_dir(default: Path) -> Path:
+def data_dir() -> Path:
     """`DATA_DIR`, which need not exist yet."""
-    return Path(text("DATA_DIR", str(default))).expanduser().absolute()
+    return Path(text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().absolute()
 
 
 def make_folder(folder: Path) -> None:

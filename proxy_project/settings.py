@@ -5,7 +5,6 @@ folder is refused, so that a test can never touch a developer's data.
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import dj_database_url
@@ -14,10 +13,10 @@ from csp.constants import NONE, SELF
 from proxy_project import VERSION as VERSION
 from proxy_project import environment as env
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = env.BASE_DIR
 if "pytest" in sys.modules and not env.text("DATA_DIR"):
     raise env.SettingError("DATA_DIR is unset under pytest; tests must name a temporary folder.")
-DATA_DIR = env.data_dir(BASE_DIR / "data")
+DATA_DIR = env.data_dir()
 
 DEBUG = env.flag("DEBUG")
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))

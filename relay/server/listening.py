@@ -8,11 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import time
 
 from proxy_project import environment as env
+from relay.server.patience import patiently
 
-BIND_SECONDS = 10.0
 BACKLOG = 2048
 USER_TIMEOUT_MS = 60_000  # data unacknowledged for this long means that the client has vanished
 _bound: socket.socket | None = None
@@ -38,28 +37,35 @@ def listener() -> socket.socket:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; a port that is still taken is tried for ten seconds.
+    """A listening socket. A port that is taken is waited for: a gateway that drains keeps it until its last worker has ended.
 
     Raises:
         SettingError: the address cannot be bound.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    deadline = time.monotonic() + BIND_SECONDS
-    while True:
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            made.bind((host, port))
-            _watch_for_vanishing(made)
-            made.listen(BACKLOG)
-        except OSError as error:
-            made.close()
-            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                reason = error.strerror or os.strerror(error.errno or 0)
-                raise env.SettingError(f"HOST {host!r} PORT {port} cannot be bound: {reason}.") from None
-            time.sleep(0.25)
-        else:
-            return made
+    made = patiently(lambda: _bound_to(host, port), f"PORT {port} of HOST {host!r} is taken")
+    if made is None:
+        raise _unbound(host, port, errno.EADDRINUSE)
+    return made
+
+
+def _bound_to(host: str, port: int) -> socket.socket | None:
+    """A listening socket; None while the port is taken."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        _watch_for_vanishing(made)
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise _unbound(host, port, error.errno or 0, error.strerror) from None
+    return made
+
+
+def _unbound(host: str, port: int, number: int, reason: str | None = None) -> env.SettingError:
+    return env.SettingError(f"HOST {host!r} PORT {port} cannot be bound: {reason or os.strerror(number)}.")
 
 
 def _watch_for_vanishing(listener: socket.socket) -> None:

@@ -1,8 +1,8 @@
 """`manage.py serve`: the gateway. One parent, the workers, the shipper, and the demo upstream when there is no other.
 
-The listening socket is bound before anything is changed (relay/server/listening.py); then the database is prepared and
-the children are forked (relay/processes.py). On SIGTERM the workers drain; the shipper and the demo upstream end after
-them, so that every ending is written.
+DATA_DIR is held and the socket bound before anything is changed (relay/server/holding.py, relay/server/listening.py);
+then the database is prepared and the children are forked (relay/processes.py). On SIGTERM the workers drain; the shipper
+and the demo upstream end after them, so that every ending is written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django.db import connections
 from relay import alone, bootstrap, journal, metrics, routing
 from relay.processes import Parent, all_is_loaded, when_told
 from relay.rehearsal.server import FaultServer
-from relay.server import listening
+from relay.server import holding, listening
 
 
 class Command(BaseCommand):
@@ -29,6 +29,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: object, **options: object) -> None:
+        holding.hold()
         listener = listening.listener()
         demo = socket.create_server(("127.0.0.1", 0))
         prepared = bootstrap.prepare(demo_port=demo.getsockname()[1], out=self.stdout)
