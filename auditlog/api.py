@@ -15,7 +15,7 @@ from ninja import Field, Query, Router, Schema
 from ninja.errors import HttpError
 from pydantic import ConfigDict
 
-from auditlog import neighbours, retention
+from auditlog import knowing, neighbours, retention
 from auditlog.changing import change
 from auditlog.entries import BadCursor, Place
 from auditlog.finding import find
@@ -76,13 +76,20 @@ def entries(request: HttpRequest, query: Query[EntryQuery]) -> dict[str, Any]:
     _only(request, EntryQuery)
     try:
         search = parse(query.search or "")
+        knowing.check(search)
     except QueryError as error:
         raise HttpError(422, f"search: {error}") from None
     try:
         before = None if query.cursor is None else Place.read(query.cursor)
     except BadCursor:
         raise HttpError(422, "cursor: not one that this API gave") from None
-    found = find(Search((*_asked(query), *search.parts)), None if query.direction == "all" else query.direction)
+    asked = tuple(_asked(query))
+    for part in asked:
+        try:
+            knowing.check(Search((part,)))
+        except QueryError as error:
+            raise HttpError(422, f"{part.field}: {error}") from None
+    found = find(Search((*asked, *search.parts)), None if query.direction == "all" else query.direction)
     page = found.page(query.limit, before)
     return {"items": [flat(entry) for entry in page.items], "next": page.older}
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from django.utils import timezone
 
+from auditlog import knowing
 from auditlog.entries import FAR, LOOK, BadCursor, Page, Place
 from auditlog.finding import Found, find
 from auditlog.models import EGRESS, INGRESS, AuditEntry
@@ -222,7 +223,9 @@ def view_of(asked: Mapping[str, str]) -> Listing:
     direction = asked.get("direction", INGRESS)
     view = Listing(asked.get("q", "").strip(), direction if direction in DIRECTIONS else INGRESS)
     try:
-        view.query = parse(view.asked, timezone.localtime)
+        query = parse(view.asked, timezone.localtime)
+        knowing.check(query)
+        view.query = query
     except QueryError as error:
         view.error = str(error)
     return view

@@ -1,8 +1,8 @@
 """What the audit log's pages show of things that it knows nothing about: the error event of a request, the journal's lag.
 
 `AUDITLOG["PANELS"]` names a module by dotted path that may offer `journal_lag() -> float | None`,
-`error_of_entry(request_id) -> {"name", "message", "url"} | None`, `end_stream(request_id) -> bool`, `capture(on)` and
-`watch_streams()`. Whatever it lacks, or fails at, is a panel less.
+`error_of_entry(request_id) -> {"name", "message", "url"} | None`, `end_stream(request_id) -> bool`, `capture(on)`,
+`watch_streams()` and `vocabulary() -> {field: words}`. Whatever it lacks, or fails at, is a panel less.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ def watch_streams() -> None:
 def capture(on: bool) -> None:
     """Has payloads captured from now on, or no longer."""
     _ask("capture", on)
+
+
+def vocabulary() -> dict[str, tuple[str, ...]]:
+    """By field, all words that an ending is told in; fields whose words nobody knows are missing."""
+    return _ask("vocabulary") or {}
 
 
 def _ask(question: str, *args: Any) -> Any:

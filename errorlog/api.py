@@ -116,6 +116,7 @@ def only(request: HttpRequest, query: type[Schema]) -> None:
 @router.get("/groups", summary="Groups, newest first; `by=name` rolls them up")
 def groups(request: HttpRequest, query: Query[GroupQuery]) -> dict[str, Any]:
     only(request, GroupQuery)
+    _refuse_unknown(query)
     ErrorGroup.objects.wake()
     found = search.filtered(ErrorGroup.objects.all(), query.dict())
     if query.regressed is not None:
@@ -137,6 +138,16 @@ def groups(request: HttpRequest, query: Query[GroupQuery]) -> dict[str, Any]:
         "items": _shown(request, rows),
         "next": f"{rows[-1].last_seen.isoformat()}_{rows[-1].pk}" if more else None,
     }
+
+
+def _refuse_unknown(query: GroupQuery) -> None:
+    """Refuses a word that its field never has."""
+    for field in search.VALUES:
+        value = getattr(query, field, None)
+        if value and (remark := search.unknown(field, value)):
+            raise HttpError(422, f"{field}: {remark}")
+    for remark in search.remarks(query.search or ""):
+        raise HttpError(422, f"search: {remark}")
 
 
 def _by_name(request: HttpRequest, found: QuerySet[ErrorGroup], query: GroupQuery) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from errorlog import options, panels, presenting, reading, search
-from errorlog.filters import REHEARSED, Menu, StateFilter, order_of, period_of
+from errorlog.filters import PROPERTIES, REHEARSED, Menu, StateFilter, order_of, period_of
 from errorlog.models import ErrorEvent, ErrorGroup
 from errorlog.periods import DAY, PERIODS
 from proxy_project.charts import share_bar
@@ -77,6 +77,7 @@ def surroundings(request: HttpRequest, cl: GroupList) -> dict[str, Any]:
         "order": request.GET.get("sort", "seen"),
         "menus": [_menu(cl, spec) for spec in cl.filter_specs if spec.parameter_name not in NOT_A_MENU],
         "chips": chips,
+        "remarks": _remarks(cl),
         "unread_events": reading.unread_total(reader_of(request)),
         "drawn": period.label if period.drawn == period.hours else DAY.label,
         "kept": [(name, value) for name, value in request.GET.items() if name not in ("q", "p", "e")],
@@ -130,6 +131,17 @@ def _chips(request: HttpRequest, cl: GroupList) -> list[dict[str, Any]]:
             {"name": term.field or "text", "value": term.value, "not": term.excludes, "remove": remove, "parameter": "q"}
         )
     return chips
+
+
+def _remarks(cl: GroupList) -> list[str]:
+    """What narrows the list to nothing, or excludes nothing, because no group can have it."""
+    asked = [(str(spec.parameter_name), spec.value()) for spec in cl.filter_specs if spec.parameter_name in PROPERTIES]
+    found = [search.unknown(field, value) for field, value in asked if value]
+    found += search.remarks(cl.query)
+    if not cl.result_list:
+        named = {term.named: term.value for term, _ in search.terms(cl.query) if term.named}
+        found += [f'there is no field "{name}" here, so "{value}" was looked for as text' for name, value in named.items()]
+    return [remark for remark in dict.fromkeys(found) if remark]
 
 
 def _nothing(request: HttpRequest, cl: GroupList, chips: list[dict[str, Any]]) -> dict[str, Any]:

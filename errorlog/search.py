@@ -9,13 +9,20 @@ would be read for every word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from errorlog import panels
+from errorlog.ingest import SOURCES
 from errorlog.models import ErrorEvent, ErrorGroup, TopValue
+from proxy_project import words
 
+VOCABULARIES: Mapping[str, Collection[str]] = {
+    "status": tuple(ErrorGroup.Status.values),
+    "source": SOURCES,
+}
 COLUMNS = ("name", "source", "status")
 VALUES = ("cause", "phase", "fault", "model", "upstream", "credential", "client_key", "close_code")
 ALIASES = {"provider": "upstream", "key": "client_key", "kind": "name"}
@@ -24,11 +31,12 @@ _TERM = re.compile(r'(?P<minus>-?)(?:(?P<field>[a-z_]+):)?(?:"(?P<quoted>[^"]*)"
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One word or pair of a search; `field` is empty for plain text."""
+    """One word or pair of a search; `field` is empty for plain text, and `named` what stands before a colon in it."""
 
     field: str
     value: str
     excludes: bool
+    named: str = ""
 
 
 def terms(text: str) -> Iterator[tuple[Term, str]]:
@@ -41,9 +49,16 @@ def terms(text: str) -> Iterator[tuple[Term, str]]:
         if field not in (*COLUMNS, *VALUES):
             # a pair whose field is not known is text, so that a pasted message finds what it came from
             value = found[0][len(found["minus"]) :].strip('"') if found["field"] else value
-            field = ""
+            field, named = "", given
+        else:
+            named = ""
         rest = " ".join((text[: found.start()] + text[found.end() :]).split())
-        yield Term(field, value, bool(found["minus"])), rest
+        yield Term(field, value, bool(found["minus"]), named), rest
+
+
+def remarks(text: str) -> list[str]:
+    """What is to be said of a search whose words no group can have."""
+    return [remark for term, _ in terms(text) if term.field and (remark := unknown(term.field, term.value))]
 
 
 def search(groups: QuerySet[ErrorGroup], text: str) -> QuerySet[ErrorGroup]:
@@ -52,6 +67,19 @@ def search(groups: QuerySet[ErrorGroup], text: str) -> QuerySet[ErrorGroup]:
         condition = having(term.field, term.value) if term.field else _plain(term.value)
         groups = groups.exclude(condition) if term.excludes else groups.filter(condition)
     return groups
+
+
+def unknown(field: str, value: str) -> str:
+    """Why nothing has this value, as a sentence without its full stop; "" where it may be had.
+
+    A report may bring words of its own, so a value that a group has is one, whatever the gateway's endings are told in.
+    """
+    known = VOCABULARIES.get(field) or (panels.ask("vocabulary") or {}).get(field)
+    if not known or field not in (*COLUMNS, *VALUES) or value in known:
+        return ""
+    if field in VALUES and TopValue.objects.filter(field=field, value=value.replace("\0", "")).exists():
+        return ""
+    return words.unknown(field, value, known)
 
 
 def having(field: str, value: str) -> Q:

@@ -19,6 +19,7 @@ from auditlog.models import AuditEntry, HourlyCount
 from errorlog.models import ErrorEvent
 from relay import journal, stopping
 from relay.close_record import NO_REQUEST
+from relay.ending import Cause, Fault, Outcome, Phase
 from relay.models import ConfigVersion, JournalCheckpoint
 from relay.shipper.segments import JournalReader, Position, journals
 
@@ -85,6 +86,11 @@ def watch_streams() -> None:
     if time.monotonic() - _watched > WATCHED_FOR / 3:
         _watched = time.monotonic()
         ConfigVersion.watch(timezone.now() + timedelta(seconds=WATCHED_FOR))
+
+
+def vocabulary() -> dict[str, tuple[str, ...]]:
+    """All words that an ending is told in, by the field that has them."""
+    return {"outcome": tuple(Outcome), "cause": tuple(Cause), "phase": tuple(Phase), "fault": tuple(Fault)}
 
 
 def journal_lag() -> float | None:

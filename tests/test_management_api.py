@@ -132,6 +132,13 @@ def test_groups_events_and_the_cursor(api: Client, event: Build) -> None:
         ("/api/audit/entries", {"limit": 201}, "limit"),
         ("/api/audit/entries", {"limt": 2}, "limt"),
         ("/api/audit/entries", {"cursor": "x"}, "cursor"),
+        ("/api/audit/entries", {"outcome": "foo"}, 'outcome: there is no outcome "foo"; there are client-abort, '),
+        (
+            "/api/audit/entries",
+            {"cause": "idle_timeout"},
+            'cause: there is no cause "idle_timeout"; the nearest are idle-timeout, ',
+        ),
+        ("/api/audit/entries", {"search": "model:a fault:bar"}, 'search: there is no fault "bar"'),
         ("/api/errors/events", {"limit": 501}, "limit"),
         ("/api/errors/groups", {"limit": 0}, "limit"),
         ("/api/errors/groups", {"cursor": "x"}, "cursor"),

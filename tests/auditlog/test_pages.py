@@ -76,6 +76,34 @@ def broken(build: Build, **fields: Any) -> dict[str, Any]:
 # ---- the list
 
 
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        ("cause:nonsense", 'There is no cause "nonsense"; the nearest are '),
+        ("model:a -cause:eof,truncated", 'There is no cause "truncated"; the nearest are truncated-body, '),
+        ("outcome:foo", 'There is no outcome "foo"; there are client-abort, client-write-failed, completed, '),
+        ("fault:bar*", 'There is no fault "bar*"; there are client, operator, relay, unknown, upstream.'),
+        ("phase:flying", 'There is no phase "flying"; there are connecting, finishing, receiving, '),
+        ("direction:up", 'There is no direction "up"; there are egress, ingress.'),
+    ],
+)
+def test_a_word_that_no_entry_can_have_is_said_to_be_one(admin_client: Client, entry: Build, text: str, remark: str) -> None:
+    store_entries([entry()])
+    html = page(admin_client, q=text)
+    assert remark in unescape(html)
+    assert shown(html) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["outcome:open", "cause:up*", 'cause:"eof"', "-phase:waiting", "fault:upstream,relay", "model:nonsense", "cause:of-old"],
+)
+def test_a_word_that_an_entry_may_have_is_not(admin_client: Client, entry: Build, text: str) -> None:
+    """Entries of an earlier version keep its words."""
+    store_entries([broken(entry, cause="of-old")])
+    assert "here is no " not in page(admin_client, q=text)
+
+
 def test_each_row_shows_its_ending_and_its_request_id_newest_first(admin_client: Client, entry: Build) -> None:
     now = time.time()
     store_entries([entry(time=now - 1, request_id="req_old"), broken(entry, time=now, request_id="req_new", model="gpt-5")])

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -174,6 +175,34 @@ def test_a_search_without_result_says_which_filter_to_drop(admin_client: Client,
     ErrorGroup.objects.resolve()
     text = words(page(admin_client))
     assert "Nothing is unresolved" in text and "In every state: 1 group" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "remark"),
+    [
+        ({"q": "cause:nonsense"}, 'There is no cause "nonsense"; the nearest are '),
+        ({"q": "cause:idle_timeout"}, 'There is no cause "idle_timeout"; the nearest are idle-timeout, '),
+        ({"q": "fault:bar"}, 'There is no fault "bar"; there are client, operator, relay, unknown, upstream.'),
+        ({"q": "-fault:bar"}, 'There is no fault "bar"; there are '),
+        ({"q": "phase:flying"}, 'There is no phase "flying"; there are connecting, '),
+        ({"q": "status:new"}, 'There is no status "new"; there are ignored, muted, resolved, unresolved.'),
+        ({"cause": "nonsense"}, 'There is no cause "nonsense"; the nearest are '),
+        ({"q": "outcome:foo"}, 'There is no field "outcome" here, so "outcome:foo" was looked for as text.'),
+    ],
+)
+def test_a_word_that_no_group_can_have_is_said_to_be_one(
+    admin_client: Client, event: Build, query: dict[str, str], remark: str
+) -> None:
+    group(event, "a")
+    assert remark in words(unescape(page(admin_client, **query)))
+
+
+@pytest.mark.parametrize("text", ["cause:eof", "cause:stalled", "-cause:eof", "cause:from-a-report", "model:nonsense", '"a:b"'])
+def test_a_word_that_a_group_may_have_is_not(admin_client: Client, event: Build, text: str) -> None:
+    """A report from outside brings words of its own."""
+    group(event, "a")
+    group(event, "b", cause="from-a-report")
+    assert "There is no " not in page(admin_client, q=text)
 
 
 def test_an_empty_list_says_how_fresh_its_silence_is(admin_client: Client, settings: Any) -> None:
