@@ -172,6 +172,8 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
         "errorlog": {"class": "errorlog.capture.ErrorLogHandler", "level": "ERROR"},
     },
+    # At INFO it greets on every start, also of a command; what it says of sign-ins comes from its other modules.
+    "loggers": {"axes.apps": {"level": "WARNING"}},
     "root": {"handlers": ["console", "errorlog"], "level": LOG_LEVEL},
 }
 
