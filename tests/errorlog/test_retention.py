@@ -58,7 +58,7 @@ def old_and_new(event: Build, db: None) -> None:
 @pytest.mark.database
 @pytest.mark.usefixtures("old_and_new")
 def test_pruning_deletes_what_is_old_but_the_newest_of_each_group() -> None:
-    assert prune("--keep-per-group", "5") == "deleted 11 events, 7 stay"
+    assert prune("--keep-per-group", "5") == "11 events deleted. 7 stay."
     counts = {group.count: (group.kept, group.events.count()) for group in ErrorGroup.objects.all()}
     assert counts == {15: (5, 5), 1: (1, 1)}
     assert ErrorEvent.objects.filter(group=None).count() == 1
@@ -68,14 +68,14 @@ def test_pruning_deletes_what_is_old_but_the_newest_of_each_group() -> None:
 @pytest.mark.database
 @pytest.mark.usefixtures("old_and_new")
 def test_a_dry_run_says_the_same_and_deletes_nothing() -> None:
-    assert prune("--keep-per-group", "5", "--dry-run") == "would delete 11 events, 7 stay"
+    assert prune("--keep-per-group", "5", "--dry-run") == "11 events would be deleted; nothing was. 7 would stay."
     assert ErrorEvent.objects.count() == 18
 
 
 @pytest.mark.database
 @pytest.mark.usefixtures("old_and_new")
 def test_what_is_younger_stays() -> None:
-    assert prune("--older-than", "50d", "--keep-per-group", "1") == "deleted 0 events, 18 stay"
+    assert prune("--older-than", "50d", "--keep-per-group", "1") == "0 events deleted. 18 stay."
 
 
 @pytest.mark.database
@@ -124,7 +124,7 @@ def test_hours_that_no_page_draws_go_by_themselves_and_a_few_at_a_time(
 def test_more_than_one_batch_goes_in_batches(event: Build, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("errorlog.retention.BATCH", 4)
     store_events([event(time=time.time() - 40 * DAY) for _ in range(15)])
-    assert prune("--keep-per-group", "1") == "deleted 14 events, 1 stay"
+    assert prune("--keep-per-group", "1") == "14 events deleted. 1 stay."
 
 
 @pytest.mark.parametrize("arguments", [("--older-than", "soon"), ("--older-than", "-3d"), ("--keep-per-group", "0")])

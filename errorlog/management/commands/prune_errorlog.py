@@ -6,8 +6,6 @@ Groups and their counts stay; so do the newest events of each group, however old
 from __future__ import annotations
 
 import argparse
-import re
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -16,16 +14,7 @@ from tqdm import tqdm
 
 from errorlog import retention
 from errorlog.models import ErrorEvent, ErrorGroup
-
-UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-def age(text: str) -> timedelta:
-    """`12h`, `30d` or `4w`."""
-    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number and h, d or w, such as 30d")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+from proxy_project.pruning import AGES, DRY_RUN, age, told
 
 
 def few(text: str) -> int:
@@ -39,15 +28,17 @@ class Command(BaseCommand):
     help = "Delete old error events; groups, their counts and their newest events stay."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=age, default=age("30d"), help="12h, 30d or 4w (30d).")
-        parser.add_argument("--keep-per-group", type=few, default=100, help="Newest events of each group that stay (100).")
-        parser.add_argument("--dry-run", action="store_true", help="Only say how many would go.")
+        parser.add_argument("--older-than", type=age, default=age("30d"), metavar="AGE", help=f"{AGES} (30d)")
+        parser.add_argument(
+            "--keep-per-group", type=few, default=100, metavar="N", help="newest events of each group that stay (100)"
+        )
+        parser.add_argument("--dry-run", action="store_true", help=DRY_RUN)
 
     def handle(self, *args: Any, **options: Any) -> None:
         older_than, dry_run = options["older_than"], options["dry_run"]
         before = timezone.now() - older_than
         deleted = 0
-        with tqdm(total=ErrorGroup.objects.count() + 1, unit="group", disable=None) as bar:
+        with tqdm(total=ErrorGroup.objects.count() + 1, unit=" groups", disable=None) as bar:
             for events in retention.prunable(before, options["keep_per_group"]):
                 if dry_run:
                     deleted += events.count()
@@ -60,4 +51,4 @@ class Command(BaseCommand):
             while retention.delete_old_hours(timezone.now() - max(older_than, retention.DRAWN)):
                 pass
         left = ErrorEvent.objects.count() - (deleted if dry_run else 0)
-        self.stdout.write(f"{'would delete' if dry_run else 'deleted'} {deleted} events, {left} stay")
+        self.stdout.write(told(deleted, "events", dry_run, stay=left))
