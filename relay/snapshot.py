@@ -160,9 +160,13 @@ class Snapshot:
         return found
 
     def models_for(self, key: ClientKeySpec) -> list[str]:
-        """What `/v1/models` lists: routes' models that the key may ask for, and names that only the key spells out."""
-        spelt_out = (name for name in key.allowed_models if glob(name).exact and self.route_for(name) is not None)
-        return list(dict.fromkeys([*(route.model for route in self.routes if key.allows(route.model)), *spelt_out]))
+        """What `/v1/models` lists: names that routes spell out and the key may ask for, and names that only the key spells out.
+
+        A glob is no model: a client that offers it to a person would ask the upstream for `gpt-*`.
+        """
+        of_routes = (route.model for route in self.routes if glob(route.model).exact and key.allows(route.model))
+        of_key = (name for name in key.allowed_models if glob(name).exact and self.route_for(name) is not None)
+        return list(dict.fromkeys([*of_routes, *of_key]))
 
     @cached_property
     def _exact(self) -> dict[str, RouteSpec]:

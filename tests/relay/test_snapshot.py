@@ -66,7 +66,7 @@ def test_a_key_may_ask_for_what_it_names_and_for_everything_when_it_names_nothin
 
 def test_models_are_listed_as_far_as_the_key_may_ask_for_them() -> None:
     known = snapshot("gpt-*", "claude-4", "*")
-    assert known.models_for(ClientKeySpec(1, "all")) == ["gpt-*", "claude-4", "*"]
+    assert known.models_for(ClientKeySpec(1, "all")) == ["claude-4"]  # a glob is no model's name
     assert known.models_for(ClientKeySpec(1, "some", ("claude-*", "gpt-5"))) == ["claude-4", "gpt-5"]
     assert snapshot("gpt-*").models_for(ClientKeySpec(1, "none", ("claude-4",))) == []
 
