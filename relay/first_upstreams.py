@@ -104,6 +104,7 @@ def _route_missing(models: Iterable[str], names: list[str]) -> None:
 # ---- the line to paste -------------------------------------------------------------------------------------------
 
 QUESTION = [{"role": "user", "content": "Say hello."}]
+NO_MODEL = "your-model"  # where no route says a name: globs may serve any, and we cannot know which the upstream has
 TRIALS: dict[str, tuple[str, dict[str, object]]] = {
     Protocol.OPENAI_CHAT: ("/v1/chat/completions", {"stream": True, "messages": QUESTION}),
     Protocol.OPENAI_RESPONSES: ("/v1/responses", {"stream": True, "input": "Say hello."}),
@@ -117,7 +118,7 @@ TRIALS: dict[str, tuple[str, dict[str, object]]] = {
 
 def trial_command(address: str, key: str | None) -> str:
     """A curl line that streams an answer; without a key to show it takes CLIENT_KEY from the shell."""
-    model, protocol = _trial_model()
+    model, protocol = next(iter(named_models().items()), (NO_MODEL, Protocol.OPENAI_CHAT.value))
     path, body = TRIALS.get(protocol, TRIALS[Protocol.OPENAI_CHAT])
     if protocol != Protocol.GEMINI:
         body = {"model": model, **body}
@@ -126,11 +127,13 @@ def trial_command(address: str, key: str | None) -> str:
     return f"curl -N {url} -H {header} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"
 
 
-def _trial_model() -> tuple[str, str]:
-    """A model that a route serves, by its plainest name."""
+def named_models() -> dict[str, str]:
+    """Names to ask for, with the protocol of the first upstream behind each. A glob is shown by an example, or not at all."""
     examples = {model: provider.example for provider in PROVIDERS for model in provider.models}
+    found: dict[str, str] = {}
     for route in Route.objects.prefetch_related("steps__upstream"):
-        step = next(iter(route.steps.all()), None)
-        if step is not None:
-            return examples.get(route.model, route.model), step.upstream.protocol
-    return DEMO_MODEL, Protocol.OPENAI_CHAT
+        name = examples.get(route.model, route.model)
+        step = next((step for step in route.steps.all() if step.upstream.enabled), None)
+        if step is not None and not set(name) & set("*?["):
+            found.setdefault(name, step.upstream.protocol)
+    return found

@@ -11,11 +11,10 @@ from django.template.response import TemplateResponse
 
 from relay.admin.snippets import KEY, snippets
 from relay.bootstrap import own_address
-from relay.first_upstreams import DEMO_MODEL, PROVIDERS
-from relay.models import Protocol, Route
+from relay.first_upstreams import NO_MODEL, named_models
+from relay.models import Protocol
 from relay.path_check import Check, check_path, passing_key
 
-EXAMPLES = {model: provider.example for provider in PROVIDERS for model in provider.models}
 MAY_MAKE_KEYS = "relay.add_clientkey"
 CHECKED = [choice for choice in Protocol.choices if choice[0] != Protocol.OLLAMA]
 
@@ -23,7 +22,9 @@ CHECKED = [choice for choice in Protocol.choices if choice[0] != Protocol.OLLAMA
 class CheckForm(forms.Form):
     """What to try the path with."""
 
-    model = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off"}))
+    model = forms.CharField(
+        max_length=200, widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off", "placeholder": NO_MODEL})
+    )
     protocol = forms.ChoiceField(label="As a client of", choices=CHECKED)
     key = forms.CharField(
         label="Client key",
@@ -48,8 +49,8 @@ class CheckForm(forms.Form):
 
 def view(site: AdminSite, request: HttpRequest) -> HttpResponse:
     """The page, and the answer to its button."""
-    known = models()
-    model, protocol = next(iter(known.items()), (DEMO_MODEL, Protocol.OPENAI_CHAT.value))
+    known = named_models()
+    model, protocol = next(iter(known.items()), ("", Protocol.OPENAI_CHAT.value))
     initial = {"model": request.GET.get("model", "")[:200] or model, "protocol": protocol}
     may = request.user.has_perm(MAY_MAKE_KEYS)
     form = CheckForm(request.POST or None, initial=initial, may_make_keys=may)
@@ -66,22 +67,12 @@ def view(site: AdminSite, request: HttpRequest) -> HttpResponse:
         "variable": KEY,
         "model": initial["model"],
         "models": known,
-        "snippets": snippets(address, initial["model"]),
+        "no_model": NO_MODEL,
+        "snippets": snippets(address, initial["model"] or NO_MODEL),
         "form": form,
         "check": check,
     }
     return TemplateResponse(request, "admin/epitaph/setup_client.html", context)
-
-
-def models() -> dict[str, str]:
-    """Names to ask for, with the protocol of the first upstream behind each. A glob is shown by an example, or not at all."""
-    found: dict[str, str] = {}
-    for route in Route.objects.prefetch_related("steps__upstream"):
-        name = EXAMPLES.get(route.model, route.model)
-        step = next((step for step in route.steps.all() if step.upstream.enabled), None)
-        if step is not None and not set(name) & set("*?["):
-            found.setdefault(name, step.upstream.protocol)
-    return found
 
 
 def _checked(asked: dict[str, Any]) -> Check:

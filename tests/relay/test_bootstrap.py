@@ -72,6 +72,16 @@ def test_the_line_to_paste_asks_the_demo_with_the_key() -> None:
 
 
 @pytest.mark.django_db
+def test_the_line_to_paste_asks_for_no_glob(settings: Any, tmp_path: Path) -> None:
+    settings.RELAY_CONFIG = str(tmp_path / "relay.toml")
+    (tmp_path / "relay.toml").write_text(
+        '[[upstream]]\nname = "mine"\nprotocol = "openai-chat"\nbase_url = "http://mine/v1"\n'
+        '[[route]]\nmodel = "*"\nupstreams = ["mine"]\n'
+    )
+    assert '"model": "your-model"' in start()[1]
+
+
+@pytest.mark.django_db
 def test_what_was_given_is_used_and_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMIN_USERNAME", "ines")
     monkeypatch.setenv("ADMIN_PASSWORD", "correct horse")
