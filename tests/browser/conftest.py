@@ -14,18 +14,19 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from relay.rehearsal.server import FaultServer
 from tests import gateways, prepared
 from tests.browser.chromium import FLAGS, executable
-from tests.browser.watching import Watch
+from tests.browser.profiles import Profile, fresh, watched
 from tests.gateways import CLOSED, KEY, Gateway, configuration, route
 
 USER, PASSWORD = "admin", prepared.PASSWORD
 HOSTILE = "<script>alert('model')</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
-# Models that clients ask for, and the scenario that the upstream plays for each: (model, upstream, scenario).
+# Models that clients ask for, and the scenario that the upstream plays for each: (model, upstream, scenario). What is looked at
+# in a drawing lasts some milliseconds: the server's clock knows no less than one.
 PLAYS = (
     ("gpt-5", "openai", "ok"),
-    ("gpt-5-mini", "openai", "eof,after=3"),
+    ("gpt-5-mini", "openai", "eof,after=3,gap_ms=5"),
     ("gpt-5-codex", "openai", "cut,after=3"),
     ("o4-mini", "openai", "length"),
-    ("qwen3-coder-480b", "vllm-berlin", "error-later"),
+    ("qwen3-coder-480b", "vllm-berlin", "error-later,gap_ms=5"),
     ("mistral-large", "mirror-eu", "status,code=429,retry_after=90"),
     ("llama-4-scout", "closed", "ok"),
     ("<script>*", "vllm-berlin", "eof,after=2"),
@@ -92,28 +93,39 @@ def ask(client: httpx.Client, model: str) -> str:
         return answer.headers["x-request-id"]
 
 
-@pytest.fixture
-def context(browser: Browser, gateway: Gateway) -> Iterator[BrowserContext]:
-    """A fresh browser profile. After the test, nothing that a good page never does may have happened in it."""
-    made = browser.new_context(base_url=gateway.url, viewport={"width": 1440, "height": 900}, color_scheme="light")
-    made.set_default_timeout(10_000)
-    watch = made.watch = Watch(made, gateway.url)  # type: ignore[attr-defined]
+@pytest.fixture(scope="session")
+def profile(browser: Browser, gateway: Gateway) -> Iterator[Profile]:
+    """The profile that most tests use one after the other."""
+    made = Profile(browser, gateway.url)
     yield made
-    complaints = watch.complaints()
-    made.close()
-    assert not complaints, "\n".join(complaints)
+    made.context.close()
+
+
+@pytest.fixture(scope="session")
+def scriptless(browser: Browser, gateway: Gateway) -> Iterator[Profile]:
+    """The same, running no script."""
+    made = Profile(browser, gateway.url, java_script_enabled=False)
+    yield made
+    made.context.close()
 
 
 @pytest.fixture
-def stranger(context: BrowserContext) -> Page:
+def context(profile: Profile) -> Iterator[BrowserContext]:
+    """A browser profile in which nobody was before, but for its cache."""
+    with profile.lent() as lent:
+        yield lent
+
+
+@pytest.fixture
+def stranger(context: BrowserContext, profile: Profile) -> Page:
     """A page of somebody who has not signed in."""
-    return context.new_page()
+    return profile.page()
 
 
 @pytest.fixture(scope="session")
 def session_cookies(browser: Browser, gateway: Gateway) -> list[Any]:
     """The administrator's cookies: signed in once, through the form, since a password is slow to check by design."""
-    context = browser.new_context(base_url=gateway.url)
+    context = fresh(browser, gateway.url)
     sign_in(context.new_page(), USER, PASSWORD)
     cookies = context.cookies()
     context.close()
@@ -121,10 +133,30 @@ def session_cookies(browser: Browser, gateway: Gateway) -> list[Any]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, session_cookies: list[Any]) -> Page:
+def page(context: BrowserContext, profile: Profile, session_cookies: list[Any]) -> Page:
     """A page of the administrator."""
     context.add_cookies(session_cookies)
-    return context.new_page()
+    return profile.page()
+
+
+@pytest.fixture
+def plain(scriptless: Profile, session_cookies: list[Any]) -> Iterator[Page]:
+    """A page of the administrator in a browser that runs no script."""
+    with scriptless.lent() as lent:
+        lent.add_cookies(session_cookies)
+        yield scriptless.page()
+
+
+@pytest.fixture
+def own_page(browser: Browser, gateway: Gateway, session_cookies: list[Any]) -> Iterator[Page]:
+    """A page of the administrator in a profile that no other test sees: its clock may be set, its cache is cold."""
+    made = fresh(browser, gateway.url)
+    made.add_cookies(session_cookies)
+    try:
+        with watched(made, gateway.url):
+            yield made.new_page()
+    finally:
+        made.close()
 
 
 def sign_in(page: Page, user: str, password: str) -> None:

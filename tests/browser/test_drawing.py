@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from proxy_project.drawing import timeline
 
@@ -51,15 +52,22 @@ def some_ending() -> dict[str, Any]:
     return evidence
 
 
+@pytest.fixture(scope="module")
+def paper(browser: Browser) -> Iterator[Page]:
+    """A page of nobody's, where a style may stand in the text."""
+    made = browser.new_page()
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("width", [334, 640, 760, 1100])
-def test_no_label_lies_on_anything(browser: Browser, width: int) -> None:
+def test_no_label_lies_on_anything(paper: Page, width: int) -> None:
     drawn = [
         timeline(some_ending(), outcome="upstream-premature", cause="idle-timeout", fault="upstream", ident=f"tl{number}")
         for number in range(200)
     ]
     sections = "".join(f"<section>{drawing}</section>" for drawing in drawn)
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.set_content(f"<style>body {{ margin: 0 }} {STYLE.read_text()}</style><div id='content-start'>{sections}</div>")
-    assert page.locator("svg[role=img]").count() == len(drawn)
-    assert page.evaluate(OVERLAPS) == []
-    page.close()
+    paper.set_viewport_size({"width": width, "height": 800})
+    paper.set_content(f"<style>body {{ margin: 0 }} {STYLE.read_text()}</style><div id='content-start'>{sections}</div>")
+    assert paper.locator("svg[role=img]").count() == len(drawn)
+    assert paper.evaluate(OVERLAPS) == []

@@ -8,32 +8,42 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Response, WebError
 
+# An init script of every profile: what the policy refuses is told on the console.
 POLICY = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} refused ${event.blockedURI} in ${event.sourceFile}:${event.lineNumber}`))"""
 HARMLESS_SCHEMES = {"data", "blob", "about"}
 
 
 class Watch:
-    """What went wrong in one browser context. `forgiven`: texts that a test expects in an entry."""
+    """What went wrong in one browser context until the end of the watch. `forgiven`: texts that a test expects in an entry."""
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self.home = urlsplit(url).netloc
         self.seen: list[str] = []
         self.forgiven: list[str] = []
-        context.add_init_script(POLICY)
-        context.on("request", self._request)
-        context.on("response", self._response)
-        context.on("page", self._page)
+        self._context = context
+        self._handlers = {
+            "request": self._request,
+            "response": self._response,
+            "console": self._console,
+            "weberror": self._weberror,
+        }
+        for event, handler in self._handlers.items():
+            context.on(event, handler)  # type: ignore[call-overload]
+
+    def end(self) -> None:
+        """What happens from now on concerns somebody else."""
+        for event, handler in self._handlers.items():
+            self._context.remove_listener(event, handler)
 
     def complaints(self) -> list[str]:
         """What nobody forgave."""
         return [entry for entry in self.seen if not any(text in entry for text in self.forgiven)]
 
-    def _page(self, page: Page) -> None:
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.seen.append(f"script error: {error}"))
+    def _weberror(self, thrown: WebError) -> None:
+        self.seen.append(f"script error: {thrown.error}")
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
