@@ -11,10 +11,10 @@ import datetime as dt
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import models
@@ -40,9 +40,20 @@ class BadEntry(ValueError):
         super().__init__(f"{name} is {str(value)[:100]!r}; expected {expected}")
 
 
+class Column(NamedTuple):
+    """How one column takes what an entry names."""
+
+    convert: Callable[[Any], Any]
+    absent: Callable[[], Any]  # instead of null
+
+
 @cache
-def _fields() -> dict[str, models.Field[Any, Any]]:
-    return {field.attname: field for field in AuditEntry._meta.concrete_fields if field.attname != "id"}
+def _columns() -> dict[str, Column]:
+    return {
+        field.attname: Column(_converter(field), _absence(field))
+        for field in AuditEntry._meta.concrete_fields
+        if field.attname != "id"
+    }
 
 
 def record_id(entry: Mapping[str, Any]) -> uuid.UUID:
@@ -63,59 +74,85 @@ def values(entry: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadEntry: a value is not of its column's kind.
     """
-    found = {name: _value(field, entry[name]) for name, field in _fields().items() if name in entry}
+    found = {}
+    for name, column in _columns().items():
+        if name in entry:
+            value = entry[name]
+            found[name] = column.absent() if value is None else column.convert(value)
     evidence = entry.get("evidence")
     answer = evidence.get("response_id") if isinstance(evidence, dict) else None
     if answer is not None and found.get("response_id") is None:
-        found["response_id"] = _value(_fields()["response_id"], answer)
+        found["response_id"] = _columns()["response_id"].convert(answer)
     return found
 
 
-def _value(field: models.Field[Any, Any], value: Any) -> Any:
-    name = field.attname
-    if value is None:
-        if isinstance(field, models.JSONField) and not field.null:
-            return {}
-        if not field.null:
-            raise BadEntry(name, value, "a value")
-        return None
+def _absence(field: models.Field[Any, Any]) -> Callable[[], Any]:
+    if field.null:
+        return lambda: None
     if isinstance(field, models.JSONField):
-        if not isinstance(value, dict):
-            raise BadEntry(name, value, "an object")
-        return _written(value)
+        return dict
+
+    def refuse() -> Any:
+        raise BadEntry(field.attname, None, "a value")
+
+    return refuse
+
+
+def _converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
+    """What makes a value, which is not None, one of the column. Made once: a batch has fifty columns for each entry."""
+    name = field.attname
+    if isinstance(field, models.JSONField):
+        return partial(_object, name)
     if isinstance(field, models.DateTimeField):
-        return _moment(name, value)
+        return partial(_moment, name)
     if isinstance(field, models.BooleanField):
-        return _kind(name, value, bool, "true or false")
+        return partial(_truth, name)
     if isinstance(field, models.DecimalField):
-        return _decimal(name, value)
+        return partial(_decimal, name)
     if isinstance(field, models.FloatField):
-        return _number(name, value, math.inf)
+        return partial(_number, name, math.inf)
     if isinstance(field, models.IntegerField):
-        return int(_number(name, value, MOST[field.get_internal_type()]))
-    if field.choices and value not in dict(field.flatchoices):
-        raise BadEntry(name, value, "one of " + ", ".join(dict(field.flatchoices)))
-    text = _text(value, field.max_length)
-    return (text or None) if name == "outcome" else text
+        return partial(_whole, name, MOST[field.get_internal_type()])
+    if field.choices:
+        return partial(_choice, name, frozenset(value for value, _ in field.flatchoices))
+    if name == "outcome":
+        return lambda value: _text(field.max_length, value) or None  # an empty one is none: the request is in flight
+    return partial(_text, field.max_length)
 
 
-def _kind(name: str, value: Any, kind: type, expected: str) -> Any:
-    if not isinstance(value, kind):
-        raise BadEntry(name, value, expected)
+def _object(name: str, value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise BadEntry(name, value, "an object")
+    return _written(value)
+
+
+def _truth(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadEntry(name, value, "true or false")
+    return value
+
+
+def _choice(name: str, choices: frozenset[str], value: Any) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise BadEntry(name, value, "one of " + ", ".join(sorted(choices)))
     return value
 
 
 def _moment(name: str, value: Any) -> dt.datetime:
     try:
-        return dt.datetime.fromtimestamp(_number(name, value, math.inf), dt.UTC)
+        return dt.datetime.fromtimestamp(_number(name, math.inf, value), dt.UTC)
     except (ValueError, OverflowError, OSError):
         raise BadEntry(name, value, "seconds since 1970") from None
 
 
-def _number(name: str, value: Any, most: float) -> float:
+def _number(name: str, most: float, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > most:
         raise BadEntry(name, value, "a number" if most == math.inf else f"a number up to {most}")
     return value
+
+
+def _whole(name: str, most: int, value: Any) -> int:
+    return value if type(value) is int and -most <= value <= most else int(_number(name, most, value))
 
 
 def _decimal(name: str, value: Any) -> Decimal:
@@ -128,9 +165,9 @@ def _decimal(name: str, value: Any) -> Decimal:
     return number.quantize(Decimal("1e-10"))
 
 
-def _text(value: Any, most: int | None = None) -> str:
+def _text(most: int | None, value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
-    if REFUSED.search(text):
+    if ("\0" in text or not text.isascii()) and REFUSED.search(text):
         text = REFUSED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
@@ -149,7 +186,7 @@ def _written(value: dict[str, Any]) -> Written | dict[str, Any]:
 def _storable(value: Any, depth: int = 0) -> Any:
     """A copy that JSON columns take: PostgreSQL refuses NUL and lone surrogates, and NaN is no JSON at all."""
     if isinstance(value, str):
-        return _text(value)
+        return _text(None, value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):
@@ -157,7 +194,7 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if depth >= DEEPEST:
         return "…"
     if isinstance(value, dict):
-        return {_text(key): _storable(item, depth + 1) for key, item in value.items()}
+        return {_text(None, key): _storable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_storable(item, depth + 1) for item in value]
-    return _text(value)
+    return _text(None, value)

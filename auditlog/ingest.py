@@ -228,12 +228,12 @@ def _upsert(table: type[models.Model], rows: list[dict[str, Any]], only_where: s
 def _prepared(fields: Sequence[models.Field[Any, Any]], rows: list[dict[str, Any]], connection: Any) -> Iterator[list[Any]]:
     """The rows as the driver takes them: texts, figures and truths are so already (columns.py saw to that)."""
     plain = models.CharField | models.TextField | models.IntegerField | models.FloatField | models.BooleanField
-    columns_of = [(item.attname, None if isinstance(item, plain) else item) for item in fields]
+    names = [item.attname for item in fields]
+    others = [(place, item) for place, item in enumerate(fields) if not isinstance(item, plain)]
     for row in rows:
-        yield [_as_driver(row[name], item, connection) for name, item in columns_of]
-
-
-def _as_driver(value: Any, item: models.Field[Any, Any] | None, connection: Any) -> Any:
-    if item is None or value is None:
-        return value
-    return value if isinstance(value, columns.Written) else item.get_db_prep_save(value, connection)
+        found = [row[name] for name in names]
+        for place, item in others:
+            value = found[place]
+            if value is not None and not isinstance(value, columns.Written):
+                found[place] = item.get_db_prep_save(value, connection)
+        yield found

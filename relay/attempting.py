@@ -16,7 +16,8 @@ from relay import routing
 from relay.adapters import ADAPTERS
 from relay.adapters.base import asked_wait, by_http, cause_of_status, error_code, passed_headers, upstream_request_id
 from relay.ending import CAUSES, DEAD_ON_ARRIVAL, TIMEOUTS, Cause, Outcome, Phase
-from relay.exchange import Attempt, Exchange
+from relay.exchange import Exchange
+from relay.exchange_state import Attempt
 from relay.reading import AttemptFailed, Reading
 from relay.streaming import WHOLE_LIMIT, Stream
 from relay.transport import TransportFailure, UpstreamTransport, open_turn, value_of
@@ -134,7 +135,7 @@ class Run:
         exchange.enter(Phase.WAITING)
         exchange.upstream_headers = exchange.loop.time()
         self.record.status = response.status_code
-        self.record.upstream_request_id = upstream_request_id(response.headers.raw)
+        self.record.upstream_request_id = upstream_request_id(response.headers)
         return response
 
     async def _sent(self, request: httpx.Request) -> httpx.Response:
@@ -183,7 +184,7 @@ class Run:
         detail = f"HTTP {status}" + (f": {message[:500]}" if message else "")
         again = (status not in NOT_TRIED_AGAIN and status >= 400) or (status == 404 and self.question.anywhere)
         failure = AttemptFailed(cause, detail, again=again)
-        failure.headers = passed_headers(response.headers.raw)
+        failure.headers = passed_headers(response.headers)
         failure.wait = asked_wait(response.headers, status, time.time())
         if cause not in (Cause.AUTH_REJECTED, Cause.REDIRECTED):
             failure.status = status
@@ -213,7 +214,7 @@ class Run:
             body = self.reading.read_whole(self._gathered(whole, _ends_by_its_close(response), failure))
         await self.reading.close()
         answer = HttpResponse(body, status=response.status_code)
-        for name, value in passed_headers(response.headers.raw):
+        for name, value in passed_headers(response.headers):
             answer[name] = value
         if "content-type" not in response.headers or self.reading.passage.translates:
             answer["content-type"] = "application/json"
@@ -237,7 +238,7 @@ class Run:
         first = await self.reading.read()
         self.exchange.committed = True
         answer = StreamingHttpResponse(self._raw(first), status=response.status_code)
-        for name, value in passed_headers(response.headers.raw):
+        for name, value in passed_headers(response.headers):
             answer[name] = value
         if self.reading.decoder is None and "content-length" in response.headers:
             answer["content-length"] = response.headers["content-length"]

@@ -11,7 +11,7 @@ MOST = 16  # marks that are kept
 RECENT = 8  # of them, those that are never thinned out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClientClose:
     """How the client's connection closed, as the kernel saw it (relay/server/protocol.py)."""
 

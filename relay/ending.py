@@ -254,7 +254,7 @@ class Occurrence:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would cost each request some microseconds
 class Facts:
     """All that the verdict depends on. Times are seconds; `None` means not known."""
 

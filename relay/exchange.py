@@ -7,23 +7,16 @@ same verdict. It is called from one place, the `finally` of the handler. Times a
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
-from collections import deque
 from collections.abc import Mapping
 from statistics import median_high
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from relay import metrics, recorder
-from relay.client_side import Client, ClientClose, WriteMarks
-from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Outcome, Phase, Verdict, classify
+from relay.client_side import ClientClose, WriteMarks
+from relay.ending import PHASE_ORDER, Cause, Facts, Occurrence, Phase, Verdict, classify
 from relay.evidence import entry_of, evidence_of, saved_attempts
-
-if TYPE_CHECKING:
-    from relay.capturing import Captured
-    from relay.drill import Plan
-    from relay.wire.events import Answer
+from relay.exchange_state import Attempt, ExchangeState
 
 LIVE: set[Exchange] = set()  # every exchange of this process that has not ended
 metrics.lookers.append(lambda: metrics.gauge("in_flight", len(LIVE)))
@@ -31,143 +24,10 @@ CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 MAX_GAPS = 4096  # gaps kept for the median; a stream longer than that keeps every second one
 
 
-class Attempt:
-    """One try of one credential of one upstream."""
-
-    __slots__ = (
-        "cause",
-        "connect_start",
-        "connected",
-        "credential",
-        "credential_id",
-        "detail",
-        "ended",
-        "error_code",
-        "next",
-        "outcome",
-        "request_sent",
-        "reused",
-        "started",
-        "status",
-        "upstream",
-        "upstream_request_id",
-    )
-
-    def __init__(self, upstream: str, credential: str, credential_id: int | None, started: float) -> None:
-        self.upstream = upstream
-        self.credential = credential
-        self.credential_id = credential_id
-        self.started = started
-        self.ended: float | None = None
-        self.reused: bool | None = None
-        self.status: int | None = None
-        self.outcome: Outcome | None = None
-        self.cause: Cause | None = None
-        self.detail = ""
-        self.error_code: str | None = None
-        self.next = ""  # why the next attempt was, or was not, made
-        self.upstream_request_id: str | None = None
-        self.connect_start: float | None = None
-        self.connected: float | None = None
-        self.request_sent: float | None = None
-
-
-class Exchange:
+class Exchange(ExchangeState):
     """One request of a client. Public attributes are facts; methods note what happened."""
 
-    def __init__(self, method: str, path: str, client: Client | None = None) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.received = self.loop.time()
-        self.received_at = time.time()
-        self.last_request_byte = self.received
-        self.record_id = recorder.new_record_id()
-        self.request_id = f"req_{self.record_id.replace('-', '')}"
-        self.task = asyncio.current_task()
-        self.client = client
-        self.method = method
-        self.path = path
-        self.tag = ""
-        self.client_request_id: str | None = None
-        self.user_agent = ""
-        self.peer = ""
-        self.peer_kind = "direct"
-        self.client_key = ""
-        self.client_key_id: int | None = None
-        self.model: str | None = None
-        self.upstream_model: str | None = None
-        self.stream: bool | None = None
-        self.variant_hash: str | None = None
-        self.drill = False
-        self.plan: Plan | None = None  # what a rehearsal brought with it (relay/drill.py)
-        self.request_bytes = 0
-        self.captured: Captured | None = None
-        self.phase = Phase.RECEIVING
-        # the upstream's side
-        self.upstream: Any = None  # relay.routing.UpstreamSpec of the current attempt
-        self.place: Any = None  # relay.balancing.Place, left at the end
-        self.client_place: Any = None  # the same, among the requests of its client key
-        self.attempts: list[Attempt] = []
-        self.sending: dict[str, Any] = {}  # of the current attempt; its `connection` tells how far it has come
-        self.opaque = False  # a neighbouring path, whose answer is no stream of a protocol that we know
-        self.answer: Answer | None = None
-        self.routed: float | None = None
-        self.upstream_headers: float | None = None
-        self.first_upstream_byte: float | None = None
-        self.last_upstream_byte: float | None = None
-        self.last_content: float | None = None
-        self.first_event: float | None = None
-        self.terminal_event: float | None = None
-        self.reading_since: float | None = None  # set while we wait for the upstream
-        self.close_code: int | None = None  # of the upstream's WebSocket
-        self.close_reason: str | None = None
-        self.upstream_sockets: Any = None  # WebSockets to upstreams that hold this client's state (relay/consumers.py)
-        self.upstream_bytes = 0
-        self.upstream_chunks = 0
-        self.gaps: list[float] = []
-        self.gap_stride = 1
-        self.median_gap: float | None = None  # known once it has ended
-        self.longest_gap = 0.0
-        self.longest_gap_at = 0.0
-        self.last_events: deque[tuple[str, int, float]] = deque(maxlen=8)
-        self.last_event = ""
-        self.upstream_excerpt: dict[str, Any] | None = None
-        # the client's side
-        self.headers_sent = False
-        self.committed = False
-        self.heartbeat_frame = b""
-        self.stream_type = "text/event-stream; charset=utf-8"
-        self.client_status: int | None = None
-        self.client_close: ClientClose | None = None
-        self.client_lag = 0.0  # seconds for which our loop had stood still when it learnt of that
-        self.writing_since: float | None = None
-        self.writing_size = 0  # bytes that are being written since then
-        self.write_marks: WriteMarks | None = None
-        self.longest_block = 0.0
-        self.first_client_write: float | None = None
-        self.last_client_write: float | None = None
-        self.written_chunks = 0
-        self.written_bytes = 0
-        self.last_sent_event: str | None = None
-        self.sent_terminal = False
-        self.heartbeats = 0
-        self.first_heartbeat: float | None = None
-        self.last_heartbeat: float | None = None
-        self.block_event: str | None = None  # name of the last event in the block that is being sent
-        self.block_terminal = False  # whether that block ends the answer: the body ends with it
-        # the end
-        self.finish: Outcome | None = None
-        self.evidence_ends = False  # the client's protocol has no marker, and what the upstream sends goes to it as it is
-        self.finish_reason = ""
-        self.occurrences: list[Occurrence] = []
-        self.interrupt: Occurrence | None = None  # what we stopped it for, until someone acts on it
-        self.interrupt_wait = 0.0
-        self.loop_lag = 0.0
-        self.wait_lag = 0.0  # lag of the loop during the current wait
-        self.notes: set[str] = set()
-        self.stack = ""
-        self.verdict: Verdict | None = None
-        self.ended: float | None = None
-        self.next_live = self.received + 1.0
+    __slots__ = ()
 
     # what happened
 

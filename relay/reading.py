@@ -13,7 +13,8 @@ import orjson
 from relay import chains
 from relay.balancing import Candidate
 from relay.ending import Cause, Outcome, Phase
-from relay.exchange import Attempt, Exchange
+from relay.exchange import Exchange
+from relay.exchange_state import Attempt
 from relay.transport import Sink, TransportFailure, value_of
 from relay.wire.compression import KNOWN, BadCompression, Decoder, TooLarge
 from relay.wire.events import Answer, ClientError, MalformedBody

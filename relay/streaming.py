@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 
 import httpx
 from django.http import StreamingHttpResponse
@@ -61,7 +60,10 @@ class Stream:
         begun = False  # something that is not blank came
         while True:
             try:
-                async with asyncio.timeout_at(deadline) if held else nullcontext():  # mostly the first read has content
+                if held:
+                    async with asyncio.timeout_at(deadline):
+                        chunk = await self.reading.read()
+                else:
                     chunk = await self.reading.read()
             except TimeoutError:
                 break
@@ -85,7 +87,7 @@ class Stream:
         reading = self.reading
         content_type = reading.dialect.stream_type if reading.question.main else SSE_TYPE
         stream = event_stream(self._events(b"".join(held)), content_type)
-        for name, value in passed_headers(response.headers.raw):
+        for name, value in passed_headers(response.headers):
             if name != "content-type":
                 stream[name] = value
         return stream

@@ -17,7 +17,7 @@ import orjson
 
 from relay.ending import Cause
 from relay.routing import CredentialSpec, UpstreamSpec
-from relay.transport import request_of
+from relay.transport import pairs_of, request_of
 
 # Hop-by-hop, ours to decide, or the client's own secret: never sent on. Everything else is the client's to say.
 DROPPED_HEADERS = frozenset(
@@ -102,14 +102,13 @@ def by_http(request: httpx.Request) -> httpx.Request:
     return request
 
 
-def passed_headers(raw: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+def passed_headers(headers: httpx.Headers) -> list[tuple[str, str]]:
     """The upstream's headers that belong to the client, cleaned of what HTTP forbids in a value."""
-    passed = []
-    for name, value in raw:
-        lower = name.lower()
-        if lower in PASSED_HEADERS or lower.startswith(PASSED_PREFIXES):
-            passed.append((lower.decode("latin-1"), clean(value)))
-    return passed
+    return [
+        (name.decode("latin-1"), clean(value))
+        for name, value in pairs_of(headers)
+        if name in PASSED_HEADERS or name.startswith(PASSED_PREFIXES)
+    ]
 
 
 def asked_wait(headers: Mapping[str, str], status: int, now: float) -> float | None:
@@ -164,12 +163,13 @@ def _until(value: str, now: float) -> float:
 
 def clean(value: bytes) -> str:
     """A header value without control characters: those are refused by servers and would kill the answer."""
-    return CONTROL.sub(" ", value.decode("latin-1"))
+    text = value.decode("latin-1")
+    return text if text.isprintable() else CONTROL.sub(" ", text)
 
 
-def upstream_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
+def upstream_request_id(headers: httpx.Headers) -> str | None:
     """The upstream's own id of the request, for evidence."""
-    found = {lower: value for name, value in raw if (lower := name.lower()) in REQUEST_ID_HEADERS}
+    found = {name: value for name, value in pairs_of(headers) if name in REQUEST_ID_HEADERS}
     for name in REQUEST_ID_HEADERS:
         if name in found:
             return clean(found[name])[:256]

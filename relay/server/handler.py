@@ -249,21 +249,20 @@ class RelayHandler:
             inside_exchange.reset(token)
 
     def _introduce(self, exchange: Exchange, scope: dict[str, Any]) -> None:
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                text = value.decode("latin-1")
-                exchange.client_request_id = text if CLIENT_REQUEST_ID.match(text) else None
-            elif name == b"user-agent":
-                exchange.user_agent = value.decode("latin-1")[:500]
-            elif name == drill.HEADER_BYTES:
-                exchange.plan = drill.read(value)
-                exchange.drill = exchange.plan is not None
+        headers = dict(scope["headers"])
+        if named := headers.get(b"x-request-id"):
+            text = named.decode("latin-1")
+            exchange.client_request_id = text if CLIENT_REQUEST_ID.match(text) else None
+        exchange.user_agent = headers.get(b"user-agent", b"")[:500].decode("latin-1")
+        if plan := headers.get(drill.HEADER_BYTES):
+            exchange.plan = drill.read(plan)
+            exchange.drill = exchange.plan is not None
         if scope.get("client"):
             exchange.peer = scope["client"][0]
         if exchange.peer in settings.TRUSTED_PROXIES:
             # the close that we see is the proxy's, and the last address that it added is the client's
             exchange.peer_kind = "proxy"
-            forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+            forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
             exchange.peer = forwarded.rpartition(",")[2].strip()[:64] or exchange.peer
 
     async def _read(self, exchange: Exchange, scope: dict[str, Any], receive: Receive) -> bytes:

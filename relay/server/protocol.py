@@ -26,6 +26,7 @@ EXTENSION = "epitaph.connection"
 TCP_INFO_SIZE = 192  # and offsets in struct tcp_info (linux/tcp.h)
 RETRANSMITS, PROBES = 2, 3  # bytes: how often in vain, since the last acknowledgement
 LAST_ACK, BYTES_ACKED = 56, 120
+QUEUED, NOTHING_QUEUED = struct.Struct("i"), bytes(4)
 STATE = struct.Struct("=68xI28xI40xI28xQ")  # round trip, retransmits, bytes not sent, time of the closed window (in µs)
 
 
@@ -132,10 +133,11 @@ class ClientConnection:
             self.acknowledged, self.progress_at = acknowledged, now
         return now - max(self.blocked_since, self.progress_at)
 
-    def _tcp_info(self) -> bytes:
+    def _tcp_info(self, sock: Any = None) -> bytes:
         """What the kernel tells of the connection; empty when that is not known."""
         try:
-            info = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
+            sock = sock or self.transport.get_extra_info("socket")
+            info: bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
         except (OSError, AttributeError, ValueError):  # uvloop's socket, once closed, has a negative descriptor
             return b""
         return info if len(info) == TCP_INFO_SIZE else b""
@@ -143,13 +145,13 @@ class ClientConnection:
     def snapshot(self, how: str = "", cause: Cause = Cause.UNKNOWN, write_errno: str = "") -> ClientClose:
         """What the kernel knows of the socket now."""
         send_queue = not_sent = retransmits = rtt = None
-        window_closed = 0.0
+        window_closed, sock = 0.0, None
         try:
-            descriptor = self.transport.get_extra_info("socket").fileno()
-            send_queue = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4))[0]
+            sock = self.transport.get_extra_info("socket")  # uvloop makes one each time it is asked
+            send_queue = QUEUED.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, NOTHING_QUEUED))[0]
         except (OSError, AttributeError, ValueError, struct.error):
             pass  # the socket is gone, or this is no Linux: the fields stay unknown
-        if info := self._tcp_info():
+        if info := self._tcp_info(sock):
             rtt, retransmits, not_sent, closed_for = STATE.unpack_from(info)
             rtt, window_closed = rtt / 1000, closed_for / 1e6
         return ClientClose(

@@ -7,7 +7,7 @@ anything of aiohttp.
 
 from relay.transport.body import Sink, UpstreamBody
 from relay.transport.facts import ConnectionFacts, TransportFailure
-from relay.transport.headers import headers_of, request_of, value_of
+from relay.transport.headers import headers_of, pairs_of, request_of, value_of
 from relay.transport.socket import open_turn
 from relay.transport.upstream import UpstreamTransport
 
@@ -19,6 +19,7 @@ __all__ = [
     "UpstreamTransport",
     "headers_of",
     "open_turn",
+    "pairs_of",
     "request_of",
     "value_of",
 ]

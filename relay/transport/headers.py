@@ -29,6 +29,11 @@ def request_of(
     return request
 
 
+def pairs_of(headers: httpx.Headers) -> list[tuple[bytes, bytes]]:
+    """Names in lower case, and values, in their order. `headers.raw` gives the names as they came, and copies."""
+    return [(lower, value) for _, lower, value in headers._list]
+
+
 def value_of(headers: httpx.Headers, name: bytes) -> str:
     """The first value under a lower-case name, or an empty string. httpx's lookup decodes every header first."""
     for _, lower, value in headers._list:

@@ -145,17 +145,12 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
 def _head(request: httpx.Request, target: Target, length: int) -> bytes:
     """Request line and headers. The body is sent whole, so its length takes the place of any other framing."""
     lines = [b"%b %b%b HTTP/1.1" % (request.method.encode("ascii"), target.path_prefix, request.url.raw_path)]
-    framed = hosted = False
-    for pair in request.headers.raw:
-        name = pair[0].lower()
-        if name == b"transfer-encoding":
-            continue
-        framed = framed or name == b"content-length"
-        hosted = hosted or name == b"host"
-        lines.append(b"%b: %b" % pair)
-    if not framed and (length or request.method in WITH_BODY):
+    fields = request.headers._list  # (as it came, in lower case, value)
+    lines += [b"%b: %b" % (name, value) for name, lower, value in fields if lower != b"transfer-encoding"]
+    given = {lower for _, lower, _ in fields}
+    if b"content-length" not in given and (length or request.method in WITH_BODY):
         lines.append(b"Content-Length: %d" % length)
-    if not hosted:
+    if b"host" not in given:
         lines.insert(1, b"Host: " + target.headers["Host"].encode("ascii"))
     if target.proxy_authorization:
         lines.append(b"Proxy-Authorization: " + target.proxy_authorization)
