@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,13 @@ class Answer:
 
 def asked(gateway: Gateway, head: str, body: bytes = b"") -> socket.socket:
     client = socket.create_connection(("127.0.0.1", gateway.port), timeout=20)
-    lines = [head, "host: gateway", f"authorization: Bearer {KEY}", f"content-length: {len(body)}"]
+    lines = [head, "host: 127.0.0.1", f"authorization: Bearer {KEY}", f"content-length: {len(body)}"]
     client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
     return client
 
 
-def read(client: socket.socket) -> Answer:
-    raw, in_order = bytearray(), True
+def read(client: socket.socket, begun: bytes = b"") -> Answer:
+    raw, in_order = bytearray(begun), True
     with client:
         try:
             while data := client.recv(65536):
@@ -83,6 +84,14 @@ def test_a_whole_answer_keeps_its_length(gateway: Gateway) -> None:
     assert json.loads(got.body)["object"] == "chat.completion"
     assert (got.headers["connection"], got.in_order) == ("close", True)
     assert gateway.entry(got.request_id)["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/api/openapi.json", "/admin/login/"])
+def test_pages_and_figures_are_whole_too(gateway: Gateway, path: str) -> None:
+    old = read(asked(gateway, f"GET {path} HTTP/1.0"))
+    assert (old.status, old.headers["connection"], old.in_order) == (200, "close", True)
+    assert "transfer-encoding" not in old.headers
+    assert int(old.headers.get("content-length", len(old.body))) == len(old.body) > 0
 
 
 def test_a_client_of_http_1_1_still_gets_chunks_and_keeps_its_connection(gateway: Gateway) -> None:
@@ -131,6 +140,16 @@ def test_a_heartbeat_before_the_answer_is_no_chunk_either(upstream: FaultServer,
         assert running.entry(got.request_id)["outcome"] == "completed"
     finally:
         running.end()
+
+
+def test_a_stream_that_outlives_the_drain_is_told_and_ends_in_order(own_gateway: Gateway) -> None:
+    client = asked(own_gateway, f"POST {CHAT} HTTP/1.0", chat("idle"))
+    head = client.recv(65536)
+    own_gateway.process.send_signal(signal.SIGTERM)
+    got = read(client, head)
+    assert b'"error"' in got.body.rpartition(b"data: ")[2], got.body
+    assert got.in_order
+    assert own_gateway.process.wait(20) == 0
 
 
 def test_a_killed_gateway_leaves_no_half_stream_that_looks_whole(own_gateway: Gateway) -> None:
