@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+from pytest import Subtests
 
 from tests.browser.conftest import HOSTILE, ask
 from tests.browser.looking import look
@@ -52,20 +53,21 @@ def streams(gateway: Gateway, count: int) -> Iterator[list[list[str]]]:
 # ---- how it looks
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "",
-        "?q=is:abnormal",
-        "?q=model:gpt-5+-fault:client+duration:<5m",
-        "?q=outcome:rejected+model:none",
-        "?q=ttft:>soon",
-        "?direction=egress",
-    ],
+VIEWS = (
+    "",
+    "?q=is:abnormal",
+    "?q=model:gpt-5+-fault:client+duration:<5m",
+    "?q=outcome:rejected+model:none",
+    "?q=ttft:>soon",
+    "?direction=egress",
 )
-def test_every_view_of_the_list_looks_right(page: Page, query: str) -> None:
-    page.goto(LIST + query)
-    look(page, f"audit{re.sub('[^a-z0-9]+', '-', query)}")
+
+
+def test_every_view_of_the_list_looks_right(page: Page, subtests: Subtests) -> None:
+    for query in VIEWS:
+        with subtests.test(query):
+            page.goto(LIST + query)
+            look(page, f"audit{re.sub('[^a-z0-9]+', '-', query)}")
 
 
 def test_an_entry_of_each_outcome_opens_and_looks_right(page: Page) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
+from pytest import Subtests
 
 from tests.browser.conftest import HOSTILE
 from tests.browser.looking import look
@@ -13,13 +14,12 @@ from tests.browser.watching import Watch
 from tests.gateways import Gateway
 
 
-@pytest.mark.parametrize(
-    "path", ["/admin/", "/admin/errorlog/errorgroup/", "/admin/auditlog/auditentry/", "/admin/relay/clientkey/"]
-)
-def test_a_stranger_is_sent_to_the_login_and_back(stranger: Page, path: str) -> None:
-    stranger.goto(path)
-    assert "/admin/login/" in stranger.url
-    assert stranger.locator("[name=next]").input_value() == path
+def test_a_stranger_is_sent_to_the_login_and_back(stranger: Page, subtests: Subtests) -> None:
+    for path in ("/admin/", "/admin/errorlog/errorgroup/", "/admin/auditlog/auditentry/", "/admin/relay/clientkey/"):
+        with subtests.test(path):
+            stranger.goto(path)
+            assert "/admin/login/" in stranger.url
+            assert stranger.locator("[name=next]").input_value() == path
 
 
 def test_the_management_api_explains_itself_under_the_policy(page: Page) -> None:

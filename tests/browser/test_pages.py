@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Page, expect
+from pytest import Subtests
 
 from tests.browser.looking import look
 
@@ -34,20 +34,22 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_looks_right(page: Page, name: str) -> None:
-    answer = page.goto(PAGES[name])
-    assert answer is not None
-    assert answer.status == 200
-    look(page, name)
+def test_every_page_looks_right(page: Page, subtests: Subtests) -> None:
+    for name, path in PAGES.items():
+        with subtests.test(name):
+            answer = page.goto(path)
+            assert answer is not None
+            assert answer.status == 200
+            look(page, name)
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_row_opens_and_looks_right(page: Page, name: str) -> None:
-    page.goto(ROWS[name])
-    page.locator("#result_list tbody th a").first.click()
-    page.wait_for_url("**/change/")
-    look(page, name)
+def test_a_row_of_every_list_opens_and_looks_right(page: Page, subtests: Subtests) -> None:
+    for name, path in ROWS.items():
+        with subtests.test(name):
+            page.goto(path)
+            page.locator("#result_list tbody th a").first.click()
+            page.wait_for_url("**/change/")
+            look(page, name)
 
 
 def test_a_key_is_rotated_and_shown_once(page: Page) -> None:

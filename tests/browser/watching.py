@@ -43,7 +43,7 @@ class Watch:
         return [entry for entry in self.seen if not any(text in entry for text in self.forgiven)]
 
     def _weberror(self, thrown: WebError) -> None:
-        self.seen.append(f"script error: {thrown.error}")
+        self.seen.append(f"script error: {thrown.error} ({thrown.page.url if thrown.page else '?'})")
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
