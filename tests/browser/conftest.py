@@ -98,7 +98,7 @@ def profile(browser: Browser, gateway: Gateway) -> Iterator[Profile]:
     """The profile that most tests use one after the other."""
     made = Profile(browser, gateway.url)
     yield made
-    made.context.close()
+    made.close()
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ def scriptless(browser: Browser, gateway: Gateway) -> Iterator[Profile]:
     """The same, running no script."""
     made = Profile(browser, gateway.url, java_script_enabled=False)
     yield made
-    made.context.close()
+    made.close()
 
 
 @pytest.fixture

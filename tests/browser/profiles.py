@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page
 
 from tests.browser.watching import POLICY, Watch
 
@@ -47,10 +48,8 @@ class Profile:
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
-        self.context = fresh(browser, url, **options)
-        self._anchor = self.context.new_page()
-        self._anchor.goto(ANCHOR)
-        self._storage = self.context.new_cdp_session(self._anchor)
+        self._new = partial(fresh, browser, url, **options)
+        self._begin()
 
     @contextmanager
     def lent(self) -> Iterator[BrowserContext]:
@@ -73,6 +72,20 @@ class Profile:
             self._anchor.evaluate(OPEN)
         return opened.value
 
+    def close(self) -> None:
+        self.context.close()
+
+    def _begin(self) -> None:
+        self.context = self._new()
+        self._anchor = self.context.new_page()
+        self._anchor.goto(ANCHOR)
+        self._storage = self.context.new_cdp_session(self._anchor)
+
     def _empty(self) -> None:
+        try:
+            self._anchor.locator("body").wait_for(state="attached", timeout=2000)
+        except Error:  # a test has crashed the renderer, or keeps it busy for ever: the next shall not suffer for it
+            self.close()
+            self._begin()
         self.context.clear_permissions()
         self._storage.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": "all"})

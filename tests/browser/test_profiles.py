@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from tests.browser.profiles import Profile
 from tests.gateways import Gateway
@@ -29,7 +29,7 @@ def shared(browser: Browser, gateway: Gateway) -> Iterator[Profile]:
     """A profile like that of the other tests, for tests of it."""
     made = Profile(browser, gateway.url)
     yield made
-    made.context.close()
+    made.close()
 
 
 def at_the_door(profile: Profile) -> Page:
@@ -69,3 +69,12 @@ def test_a_page_says_nothing_after_its_test(shared: Profile) -> None:
             page.evaluate("() => { setInterval(() => console.error('again and again'), 1); }")
     with shared.lent():
         at_the_door(shared).wait_for_timeout(50)
+
+
+def test_a_renderer_that_crashed_is_no_matter_of_the_next_test(shared: Profile) -> None:
+    with shared.lent() as context:
+        context.watch.forgiven.append("chrome://crash")  # type: ignore[attr-defined]
+        with pytest.raises(Error):
+            shared.page().goto("chrome://crash")
+    with shared.lent():
+        at_the_door(shared)
