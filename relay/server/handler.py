@@ -11,6 +11,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -218,6 +219,7 @@ class RelayHandler:
             try:
                 if delivery.connection is not None:
                     delivery.connection.watcher = exchange.client_left
+                    delivery.connection.objector = partial(exchange.stop, Cause.BAD_REQUEST)
                     if delivery.connection.close is not None:
                         exchange.client_left(delivery.connection.close)
                 body = await self._read(exchange, scope, receive)
@@ -244,7 +246,7 @@ class RelayHandler:
             if watcher is not None:
                 watcher.cancel()
             if delivery.connection is not None:
-                delivery.connection.watcher = None
+                delivery.connection.watcher = delivery.connection.objector = None
             exchange.finish_once()
             inside_exchange.reset(token)
 

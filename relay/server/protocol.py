@@ -12,10 +12,12 @@ import errno
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Callable
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from relay.client_side import ClientClose
@@ -27,6 +29,7 @@ TCP_INFO_SIZE = 192  # and offsets in struct tcp_info (linux/tcp.h)
 RETRANSMITS, PROBES = 2, 3  # bytes: how often in vain, since the last acknowledgement
 LAST_ACK, BYTES_ACKED = 56, 120
 QUEUED, NOTHING_QUEUED = struct.Struct("i"), bytes(4)
+UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 STATE = struct.Struct("=68xI28xI40xI28xQ")  # round trip, retransmits, bytes not sent, time of the closed window (in µs)
 
 
@@ -58,6 +61,7 @@ class ClientConnection:
         self.transport = transport
         self.loop = loop
         self.watcher: Callable[[ClientClose], None] | None = None
+        self.objector: Callable[[str], None] | None = None  # refuses the request that is being read; says why
         self.close: ClientClose | None = None
         self.blocked_since: float | None = None
         self.acknowledged = 0  # bytes, as of the last look
@@ -173,6 +177,9 @@ class WatchedProtocol(HttpToolsProtocol):
 
     connection: ClientConnection
     active: RequestResponseCycle | None = None
+    _deaf = False  # what came is no HTTP, and nothing behind it can be read
+    _segment = b""  # what is being parsed
+    _stays = False  # the head that is being parsed asks for an upgrade which we do not know
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -191,6 +198,70 @@ class WatchedProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, lambda scope, receive, _: app(scope, receive, answer))
         else:
             super()._start_asgi_task(cycle, app)
+
+    # what the client sends
+
+    def data_received(self, data: bytes) -> None:
+        if not self._deaf:
+            self._segment = data
+            super().data_received(data)
+            self._segment = b""
+
+    def on_headers_complete(self) -> None:
+        self._stays = self.parser.should_upgrade() and not self._should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._stays:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._stays:
+            super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Reads the request as if it did not ask for an upgrade, which a server may do (RFC 9110, 7.8).
+
+        httptools ends such a request with its head, whatever its body: with Java's client, which asks for h2c by itself,
+        every body would be lost.
+        """
+        error = sys.exception()
+        if not self._stays or error is None:
+            super()._unsupported_upgrade_warning()
+            return
+        rest = self._segment[error.args[0] :]
+        head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b", ".join(token for part in value.split(b",") if (token := part.strip().lower()) not in UPGRADING)
+            if value and name not in UPGRADING:
+                head.append(b"%b: %b" % (name, value))
+        self._stays = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join(head) + b"\r\n\r\n" + rest)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP, and the last that is read of this connection; requests that came whole before it are answered."""
+        active, newest = self.active, self.cycle
+        if active is None or active.response_complete:
+            super().send_400_response(msg)
+            return
+        self._deaf = True
+        if newest is active and active.more_body:
+            self.loop.call_soon(self._object, active, msg)  # its task, which may only have been made, has begun by then
+            return
+        if newest is not active and newest.more_body:
+            self.pipeline.popleft()  # it is the last in the line, and will never be whole
+            newest = self.pipeline[0][0] if self.pipeline else active
+        newest.keep_alive = False
+        self.flow.resume_reading()  # or the client's leaving would go unseen
+
+    def _object(self, cycle: RequestResponseCycle, msg: str) -> None:
+        """The body of the request that is being read is no HTTP."""
+        if self.connection.objector is not None:
+            self.connection.objector("the request's body is not framed as HTTP/1.1 asks for")
+        elif not cycle.response_started and not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    # how it ends
 
     def eof_received(self) -> None:
         # connection_lost comes only when the write buffer has drained, which may be never: act now.
