@@ -366,7 +366,8 @@ def _fault(cause: Cause, facts: Facts) -> tuple[Fault, str]:
     if rule.outcome is Outcome.CLIENT_ABORT and _left_because_of_silence(facts):
         return Fault.UPSTREAM, f"client left after {facts.upstream_silence:.1f} s of upstream silence"
     if rule.outcome is Outcome.CLIENT_WRITE_FAILED:
-        blocked = max(facts.blocked_writing, facts.unsent_for)
+        # A timeout of ours knows how long it waited; what a stall of our own took off the other two was no part of that.
+        blocked = max(facts.blocked_writing, facts.unsent_for, facts.stop_wait if cause is Cause.WRITE_TIMEOUT else 0.0)
         if cause is Cause.TCP_TIMEOUT and not blocked:
             return Fault.CLIENT, "the client no longer answered"
         return Fault.CLIENT, f"the client had not been reading for {blocked:.1f} s" if blocked else "a write failed"

@@ -24,6 +24,7 @@ from relay.server.protocol import WatchedProtocol
 from relay.server.websocket import WatchedSocket
 
 STOP_SECONDS = 1.0
+FRESH_SECONDS = 0.5  # for the first request of a connection that was accepted just before the end
 log = logging.getLogger(__name__)
 
 
@@ -40,6 +41,10 @@ class GatewayServer(uvicorn.Server):
         await super().startup(sockets)
         self._loaded()
 
+    def _unheard(self) -> bool:
+        """Whether a connection was accepted whose first request has not come: it is on its way, and shall have its 503."""
+        return any(isinstance(item, WatchedProtocol) and item.cycle is None for item in self.server_state.connections)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         RelayHandler.draining = True
         loop = asyncio.get_running_loop()
@@ -55,6 +60,9 @@ class GatewayServer(uvicorn.Server):
             await asyncio.sleep(0.02)
         for server in self.servers:
             server.close()
+        deadline = loop.time() + FRESH_SECONDS
+        while loop.time() < deadline and (LIVE or self._unheard()):
+            await asyncio.sleep(0.02)
         for connection in list(self.server_state.connections):
             connection.shutdown()
         for exchange in list(LIVE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 
@@ -46,6 +47,18 @@ def test_a_long_grace_lets_streams_finish_and_refuses_new_ones_in_words(start: C
     assert time.monotonic() - began < 10, "it waited on though nothing was in flight"
     assert recorded(gateway, "finishes").outcome == "completed"
     assert recorded(gateway, "too-late")[:3] == ("rejected", "draining", "relay")
+
+
+def test_a_connection_that_has_asked_nothing_yet_gets_its_refusal_and_no_reset(start: Callable[..., Gateway]) -> None:
+    gateway = start(DRAIN_SECONDS="0")
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as fresh:
+        time.sleep(0.2)  # the worker has it
+        stop(gateway)
+        time.sleep(0.2)  # and knows of the stop
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 2\r\n\r\n{{}}"
+        fresh.sendall(head.encode())
+        assert fresh.recv(65_536).startswith(b"HTTP/1.1 503 ")
+    assert gateway.process.wait(20) == 0
 
 
 def test_a_short_grace_tells_whoever_still_can_be_told(start: Callable[..., Gateway]) -> None:

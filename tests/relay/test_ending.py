@@ -92,6 +92,12 @@ SILENT = {"upstream_silence": 41.2, "median_gap": 0.1}
         (Cause.FIN, SILENT | {"blocked_writing": 2.0}, Fault.CLIENT, "the client had not been reading for 2.0 s"),
         (Cause.CLIENT_RESET, {"unsent_for": 1.25}, Fault.CLIENT, "the client had not been reading for 1.2 s"),
         (Cause.WRITE_TIMEOUT, {"blocked_writing": 60.2}, Fault.CLIENT, "the client had not been reading for 60.2 s"),
+        (
+            Cause.WRITE_TIMEOUT,
+            {"blocked_writing": 1.9, "stop_wait": 2.1},
+            Fault.CLIENT,
+            "the client had not been reading for 2.1 s",
+        ),
         (Cause.UNDELIVERED, {"write_errno": "EPIPE"}, Fault.CLIENT, "a write failed"),
         (Cause.IDLE_TIMEOUT, {"stop_wait": 300.0, "loop_lag": 1.0}, Fault.UPSTREAM, "the upstream was given 300.0 s"),
         (Cause.IDLE_TIMEOUT, {"stop_wait": 4.0, "loop_lag": 2.0}, Fault.RELAY, "our event loop lagged 2.0 s of the 4.0 s"),
