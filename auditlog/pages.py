@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from auditlog import neighbours, presenting
 from auditlog.entries import Place
 from auditlog.forms import RecordingForm
@@ -23,6 +25,7 @@ def list_page(view: Listing, user: Any, everything: bool = False) -> dict[str, A
     return {
         "view": view,
         "costs": any(entry.cost is not None for entry in view.entries),
+        "currency": settings.CURRENCY,
         "rows": [row(view, entry) for entry in view.entries],
         "menus": menus(view),
         "relaxed": relaxed(view) if not view.entries and not view.error else [],

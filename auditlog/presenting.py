@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 
+from django.conf import settings
 from django.utils.html import strip_tags
 
 from auditlog.flat import as_json, flat
 from auditlog.models import AuditEntry
-from proxy_project.figures import lasted, number, size
+from proxy_project.figures import lasted, money, number, size
 from proxy_project.phases import ended_at, mapping, parts_of
 from proxy_project.verdict import Verdict, verdict
 
@@ -83,7 +84,7 @@ def figures(entry: AuditEntry) -> list[Figure]:
             f"in / out{f', {entry.reasoning_tokens:,} reasoning' if entry.reasoning_tokens else ''}",
         ),
         Figure("Speed", f"{entry.tokens_per_second:.1f} tok/s" if entry.tokens_per_second else "", "while it streamed"),
-        Figure("Cost", f"${entry.cost:.4f}" if entry.cost is not None else "", "of what was seen" if broken else ""),
+        Figure("Cost", _cost(entry), "of what was seen" if broken else ""),
         Figure("Written", _written(entry), terminal if entry.stream else ""),
         Figure(
             "Status",
@@ -92,6 +93,10 @@ def figures(entry: AuditEntry) -> list[Figure]:
         ),
     ]
     return [figure for figure in found if figure.value]
+
+
+def _cost(entry: AuditEntry) -> str:
+    return f"{money(entry.cost)} {settings.CURRENCY}" if entry.cost is not None else ""
 
 
 def _written(entry: AuditEntry) -> str:

@@ -15,7 +15,7 @@ from auditlog.entries import NORMAL_OUTCOMES
 from auditlog.listing import Listing
 from auditlog.models import EGRESS, AuditEntry
 from proxy_project.drawing import phases_bar
-from proxy_project.figures import lasted, number
+from proxy_project.figures import lasted, money, number
 from proxy_project.phases import mapping
 
 FAULTS = ("upstream", "client", "relay", "operator", "unknown")
@@ -61,7 +61,7 @@ def row(view: Listing, entry: AuditEntry) -> Row:
         lasted(entry.ttft_ms),
         lasted(entry.duration_ms),
         phases_bar(evidence, outcome=entry.outcome or "", fault=mark(entry).fault) if entry.outcome else SafeString(""),
-        _cost(entry),
+        money(entry.cost) if entry.cost is not None else "",
         {name: view.only(name, value) for name, value in known},
         {name: view.without(name, value) for name, value in known},
     )
@@ -93,12 +93,6 @@ def _remark(entry: AuditEntry, evidence: Any) -> str:
     if entry.stream is False:
         return "not streamed"
     return f"cached {entry.cached_tokens:,}" if entry.cached_tokens else ""
-
-
-def _cost(entry: AuditEntry) -> str:
-    if entry.cost is None:
-        return ""
-    return f"${entry.cost:.4f}" if entry.cost < 1 else f"${entry.cost:,.2f}"
 
 
 def attempts_label(entry: AuditEntry) -> str:

@@ -73,6 +73,18 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     raise SettingError(f"{name} is {raw!r}; expected one of {', '.join(allowed)}.")
 
 
+def currency() -> str:
+    """`CURRENCY`, in capitals.
+
+    Raises:
+        SettingError: not three letters.
+    """
+    raw = text("CURRENCY", "USD")
+    if len(raw) != 3 or not raw.isascii() or not raw.isalpha():
+        raise SettingError(f"CURRENCY is {raw!r}; expected three letters, such as USD or EUR.")
+    return raw.upper()
+
+
 def workers() -> int:
     """`WORKERS`: a number of processes, or `auto` for one per core."""
     if os.environ.get("WORKERS", "").lower() == "auto":

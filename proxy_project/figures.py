@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 
@@ -45,6 +46,16 @@ def size(count: Any) -> str:
         if abs(value) >= factor:
             return f"{value / factor:.1f} {unit}"
     return f"{value:,.0f} B"
+
+
+def money(amount: Decimal) -> str:
+    """An amount: `1,204.50`, `3.20`, `0.0085`, `0.000012`; a small one has as many digits as it takes to be one, and 0 is `0`."""
+    if not amount:
+        return "0"
+    if abs(amount) >= 1:
+        return f"{amount:,.2f}"
+    whole, _, digits = f"{amount:.{max(4, 1 - amount.adjusted())}f}".partition(".")
+    return f"{whole}.{digits.rstrip('0'):0<2}"
 
 
 def share(part: float, whole: float) -> str:

@@ -30,6 +30,7 @@ CORS_ORIGINS = env.words("CORS_ORIGINS")
 ADMIN_TOKEN = env.text("ADMIN_TOKEN")
 RELAY_CONFIG = env.text("RELAY_CONFIG")
 REDIS_URL = env.text("REDIS_URL")
+CURRENCY = env.currency()  # of all prices, and so of all costs; nothing is converted
 ENVIRONMENT = env.text("ENVIRONMENT")  # shown in the header of every page: production, staging …
 ASK_FOR_USAGE = env.flag("ASK_FOR_USAGE", True)  # of chat streams whose client did not; the extra chunk is kept to ourselves
 RESPONSES_WEBSOCKET = env.flag("RESPONSES_WEBSOCKET", True)  # off: such clients are told (426) to use HTTP

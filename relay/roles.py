@@ -11,9 +11,9 @@ from django.contrib.auth.models import Group, Permission
 VIEWER: dict[str, tuple[str, ...]] = {
     "errorlog": ("view_errorgroup", "view_errorevent"),
     "auditlog": ("view_auditentry", "view_recordingstate"),
-    "relay": ("view_upstream", "view_credential", "view_route", "view_routeupstream", "view_clientkey"),
+    "relay": ("view_upstream", "view_credential", "view_route", "view_routeupstream", "view_clientkey", "view_price"),
 }
-CONFIGURED = ("upstream", "credential", "route", "routeupstream", "clientkey")
+CONFIGURED = ("upstream", "credential", "route", "routeupstream", "clientkey", "price")
 OPERATOR: dict[str, tuple[str, ...]] = {
     "errorlog": (*VIEWER["errorlog"], "change_errorgroup", "delete_errorgroup", "delete_errorevent"),
     "auditlog": (*VIEWER["auditlog"], "change_recordingstate", "end_stream"),

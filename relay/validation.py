@@ -8,6 +8,7 @@ import json
 import math
 import re
 import ssl
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -91,6 +92,12 @@ def budget(value: int) -> None:
     """How many tokens a client key may use in a day."""
     if not 1 <= value <= 10**15:
         raise ValidationError("expected a whole number from 1 to 1000000000000000")
+
+
+def price(value: int | float | Decimal) -> None:
+    """What a million tokens cost; 0 is a price, too."""
+    if not 0 <= value < 10**8:
+        raise ValidationError("expected the price of a million tokens, from 0 to less than 100000000")
 
 
 def weight(value: int) -> None:

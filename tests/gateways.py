@@ -50,9 +50,12 @@ def route(model: str, *upstreams: str, **more: Any) -> Table:
     return {"model": model, "upstreams": list(upstreams), **more}
 
 
-def configuration(upstreams: Iterable[Table], routes: Iterable[Table], client_keys: Iterable[Table] = ()) -> str:
+def configuration(
+    upstreams: Iterable[Table], routes: Iterable[Table], client_keys: Iterable[Table] = (), prices: Iterable[Table] = ()
+) -> str:
     """The text of a RELAY_CONFIG."""
-    return tomli_w.dumps({"upstream": list(upstreams), "route": list(routes), "client_key": list(client_keys)})
+    tables = {"upstream": upstreams, "route": routes, "client_key": client_keys, "price": prices}
+    return tomli_w.dumps({name: list(given) for name, given in tables.items()})
 
 
 def usual(

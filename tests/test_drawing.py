@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from proxy_project.drawing import phases_bar, timeline
-from proxy_project.figures import lasted, share, size
+from proxy_project.figures import lasted, money, share, size
 from proxy_project.phases import parts_of
 
 EVIDENCE: dict[str, Any] = {
@@ -167,3 +168,12 @@ def test_sizes_and_shares_in_words() -> None:
     assert [size(count) for count in (312, 98_412, 2_100_000, "x")] == ["312 B", "98.4 KB", "2.1 MB", ""]
     assert [share(part, 10_000) for part in (0, 0.5, 43, 420, 5000)] == ["0 %", "<0.01 %", "0.43 %", "4.2 %", "50 %"]
     assert share(3, 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [("0", "0"), ("0.0000000000", "0"), ("0.0000000001", "0.0000000001"), ("0.000012345", "0.000012"), ("0.0004", "0.0004"),
+     ("0.0123456", "0.0123"), ("0.25", "0.25"), ("0.5", "0.50"), ("0.99999", "1.00"), ("3.2", "3.20"), ("1204.5", "1,204.50")],
+)  # fmt: skip
+def test_small_amounts_have_the_digits_that_it_takes(amount: str, words: str) -> None:
+    assert money(Decimal(amount)) == words

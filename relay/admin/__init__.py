@@ -4,8 +4,9 @@ Invariant: no page ever shows a credential's secret, nor a client key but in the
 """
 
 from relay.admin.client_keys import ClientKeyAdmin
+from relay.admin.prices import PriceAdmin
 from relay.admin.routes import RouteAdmin
 from relay.admin.upstreams import CredentialAdmin, UpstreamAdmin
 from relay.admin.users import OperatorAdmin
 
-__all__ = ["ClientKeyAdmin", "CredentialAdmin", "OperatorAdmin", "RouteAdmin", "UpstreamAdmin"]
+__all__ = ["ClientKeyAdmin", "CredentialAdmin", "OperatorAdmin", "PriceAdmin", "RouteAdmin", "UpstreamAdmin"]

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from auditlog.models import AuditEntry
 from errorlog.models import ErrorGroup
-from relay.models import ClientKey, Credential, Route, Upstream
+from relay.models import ClientKey, Credential, Price, Route, Upstream
 
 FEW = 4
 SHORTEST = 2
@@ -22,6 +22,7 @@ CONFIGURED = (
     (Credential, "label", "credential"),
     (Route, "model", "route"),
     (ClientKey, "label", "client key"),
+    (Price, "model", "price"),
 )
 
 

@@ -1,4 +1,4 @@
-"""RELAY_CONFIG: upstreams, routes and client keys declared in a TOML file and applied to the rows by name.
+"""RELAY_CONFIG: upstreams, routes, client keys and prices declared in a TOML file and applied to the rows by name.
 
 `read` looks at the file alone and tells every mistake that shows there; `apply` turns it into rows, in one transaction
 or not at all, and tells every mistake that shows against them; `export` writes the rows as such a file. A row that the

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -18,11 +19,12 @@ from relay.config.document import (
     Configuration,
     DeclaredCredential,
     DeclaredKey,
+    DeclaredPrice,
     DeclaredRoute,
     DeclaredUpstream,
 )
 from relay.config.mistakes import ConfigError, Place
-from relay.models import ClientKey, ConfigVersion, Credential, Route, RouteUpstream, Upstream
+from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, RouteUpstream, Upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def apply(configuration: Configuration, *, dry_run: bool = False) -> list[Change
             ),
             *(change for number, entry in enumerate(configuration.routes, 1) for change in _apply_route(entry, number, place)),
             *(change for number, entry in enumerate(configuration.keys, 1) for change in _apply_key(entry, number, place)),
+            *(change for number, entry in enumerate(configuration.prices, 1) for change in _apply_price(entry, number, place)),
         ]
         place.refuse()
         if dry_run:
@@ -143,12 +146,22 @@ def _apply_key(entry: DeclaredKey, number: int, whole: Place) -> list[Change]:
     return _save(row, f"client key {entry.label}", values, notes)
 
 
+def _apply_price(entry: DeclaredPrice, number: int, whole: Place) -> list[Change]:
+    place = whole.inside("price", number, entry.model)
+    upstream = None if entry.upstream is None else Upstream.objects.filter(name=entry.upstream).first()
+    if entry.upstream is not None and upstream is None:
+        place.note("upstream", f"names {entry.upstream!r}; expected an upstream of this file or of the database")
+        return []
+    row = Price.objects.filter(model=entry.model, upstream=upstream).first() or Price(model=entry.model, upstream=upstream)
+    return _save(row, f"price {row}", {**entry.settings, "position": number})
+
+
 def _switch(enabled: bool | None) -> dict[str, bool]:
     return {} if enabled is None else {"enabled": enabled}
 
 
 def _save(
-    row: Upstream | Credential | Route | ClientKey, title: str, values: Mapping[str, Any], notes: Sequence[str] = ()
+    row: Upstream | Credential | Route | ClientKey | Price, title: str, values: Mapping[str, Any], notes: Sequence[str] = ()
 ) -> list[Change]:
     """Save the row when a value differs or there is a note; a row that is right already costs no version."""
     created = row.pk is None
@@ -157,12 +170,16 @@ def _save(
         former = getattr(row, name)
         if former != value:
             if not created:
-                fields.append(f"{name}: {former!r} → {value!r}")
+                fields.append(f"{name}: {_told(former)} → {_told(value)}")
             setattr(row, name, value)
     if not created and not fields:
         return []
     row.save()
     return [Change(title, created, tuple(fields))]
+
+
+def _told(value: Any) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else repr(value)
 
 
 __all__ = ["Change", "ConfigError", "apply"]

@@ -10,8 +10,9 @@ import math
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ UPSTREAM_FIELDS = ("name", "protocol", "base_url", "enabled", *TIMES, "commit_af
 CREDENTIAL_SETTINGS = ("max_concurrency", "proxy")
 ROUTE_SETTINGS = ("upstream_model", "max_attempts", "strategy", "defaults", "overrides")
 CLIENT_KEY_SETTINGS = ("max_concurrency", "tokens_per_day")
-TABLES = ("upstream", "route", "client_key")
+PRICE_SETTINGS = ("input", "cached_input", "output")
+TABLES = ("upstream", "route", "client_key", "price")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,13 @@ class DeclaredKey:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredPrice:
+    model: str
+    upstream: str | None = None  # None: any
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by the model's field names, defaults filled in
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What a file declares. `variables` are the environment variables that it took secrets from."""
 
@@ -72,6 +81,7 @@ class Configuration:
     upstreams: tuple[DeclaredUpstream, ...] = ()
     routes: tuple[DeclaredRoute, ...] = ()
     keys: tuple[DeclaredKey, ...] = ()
+    prices: tuple[DeclaredPrice, ...] = ()
     variables: frozenset[str] = frozenset()
 
 
@@ -103,26 +113,29 @@ def _configuration(place: Place, content: dict[str, Any], environment: Mapping[s
         tuple(_upstream(at, table, environment, variables) for at, table in _tables(place, content, "upstream", "name")),
         tuple(_route(at, table) for at, table in _tables(place, content, "route", "model")),
         tuple(_client_key(at, table, environment, variables) for at, table in _tables(place, content, "client_key", "label")),
+        tuple(_price(at, table) for at, table in _tables(place, content, "price", "model", "upstream")),
     )
     _note_key_twice(place, configuration.keys)
     place.refuse()
-    return Configuration(place.file, configuration.upstreams, configuration.routes, configuration.keys, frozenset(variables))
+    return replace(configuration, variables=frozenset(variables))
 
 
-def _tables(place: Place, content: Mapping[str, Any], name: str, title: str) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The tables of an array, each with its place; two of the same title are a mistake."""
+def _tables(
+    place: Place, content: Mapping[str, Any], name: str, title: str, beside: str = ""
+) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The tables of an array, each with its place; two of the same title (and of the same `beside`) are a mistake."""
     found = content.get(name, [])
     dotted = ".credential" if name == "credential" else ""
     header = f"upstream{dotted}" if dotted else name
     if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
         place.note_file(f"{name} is not an array of tables; expected [[{header}]]")
         return
-    seen: dict[Any, int] = {}
+    seen: dict[tuple[str, str], int] = {}
     for number, table in enumerate(found, 1):
         at = place.inside(header, number, table.get(title))
-        value = table.get(title)
-        if isinstance(value, str) and seen.setdefault(value, number) != number:
-            at.note(title, f"is also that of number {seen[value]}; expected each to be named once")
+        value, other = table.get(title), table.get(beside, "")
+        if isinstance(value, str) and isinstance(other, str) and seen.setdefault((value, other), number) != number:
+            at.note(title, f"is also that of number {seen[value, other]}; expected each to be named once")
         yield at, table
 
 
@@ -189,6 +202,18 @@ def _client_key(place: Place, table: dict[str, Any], environment: Mapping[str, s
     )
 
 
+def _price(place: Place, table: dict[str, Any]) -> DeclaredPrice:
+    _note_unknown(place, table, ["model", "upstream", *PRICE_SETTINGS])
+    model = _column(place, table, models.Price, "model", required=True)
+    upstream = table.get("upstream")
+    if "upstream" in table and not isinstance(upstream, str):
+        place.note("upstream", f"is {_shown(upstream)}; expected an upstream's name")
+    elif upstream is not None:
+        _check(place, "upstream", upstream, [validation.name])
+    settings = {name: _column(place, table, models.Price, name, required=name != "cached_input") for name in PRICE_SETTINGS}
+    return DeclaredPrice(model, upstream, settings)
+
+
 # ---- single fields -----------------------------------------------------------------------------------------------
 
 
@@ -222,6 +247,9 @@ def _column(place: Place, table: Mapping[str, Any], model: type[models.Configure
         place.note(name, f"is {_shown(value)}; expected {_expected(column)}")
     elif isinstance(value, str) and column.max_length and len(value) > column.max_length:
         place.note(name, f"has {len(value)} characters; expected at most {column.max_length}")
+    elif isinstance(column, fields.DecimalField):
+        value = Decimal(str(value))  # as it stands in the file, which its float is not
+        _check(place, name, value, column.validators)
     elif value != "":
         _check(place, name, value, column.validators)
     return value
@@ -291,6 +319,7 @@ def _is_number(value: Any) -> bool:
 _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "flag": ("true or false", lambda value: isinstance(value, bool)),
     "number": ("a number of seconds", _is_number),
+    "price": ("a number, such as 2.5", _is_number),
     "count": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
     "moment": (
         "a date and time with its offset, such as 2030-01-31T00:00:00Z",
@@ -306,6 +335,8 @@ def _kind(column: fields.Field) -> str:
         return "flag"
     if isinstance(column, fields.FloatField):
         return "number"
+    if isinstance(column, fields.DecimalField):
+        return "price"
     if isinstance(column, fields.IntegerField):
         return "count"
     if isinstance(column, fields.JSONField):
@@ -321,7 +352,7 @@ def _expected(column: fields.Field) -> str:
 
 def _shown(value: Any) -> str:
     """The value for a person; not where it may hold a password."""
-    text = repr(value)
+    text = f"{value:f}" if isinstance(value, Decimal) else repr(value)
     if "@" in text:
         return "not usable (and may hold a password, so it is not shown)"
     return text if len(text) <= 80 else text[:80] + "…"

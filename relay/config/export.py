@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import tomli_w
 from django.db import models as fields
 
-from relay.config.document import CLIENT_KEY_SETTINGS, CREDENTIAL_SETTINGS, ROUTE_SETTINGS, UPSTREAM_FIELDS
-from relay.models import ClientKey, Credential, Route, Upstream
+from relay.config.document import CLIENT_KEY_SETTINGS, CREDENTIAL_SETTINGS, PRICE_SETTINGS, ROUTE_SETTINGS, UPSTREAM_FIELDS
+from relay.models import ClientKey, Credential, Price, Route, Upstream
 
 HEAD = """\
-# Upstreams, routes and client keys as they stood at configuration version {version}. Secrets are left out: applied where the
-# rows exist, each keeps its own; elsewhere, add secret_env (or key_env) to each credential and client key first.
+# Upstreams, routes, client keys and prices as they stood at configuration version {version}. Secrets are left out: applied where
+# the rows exist, each keeps its own; elsewhere, add secret_env (or key_env) to each credential and client key first.
 """
 
 
@@ -24,6 +25,7 @@ def export(version: int) -> str:
         "upstream": [_upstream(row) for row in upstreams],
         "route": [table for row in routes if (table := _route(row)) is not None],
         "client_key": [_client_key(row) for row in ClientKey.objects.order_by("label")],
+        "price": [_price(row) for row in Price.objects.exclude(upstream__built_in=True).select_related("upstream")],
     }
     empty = [row.model for row in routes if _route(row) is None]
     notes = "".join(f"# The route {model} leads to no upstream of this file, and is left out.\n" for model in empty)
@@ -54,6 +56,11 @@ def _client_key(row: ClientKey) -> dict[str, Any]:
     return table | ({"allowed_models": list(row.allowed_globs)} if row.allowed_globs else {})
 
 
+def _price(row: Price) -> dict[str, Any]:
+    table = {"model": row.model} | ({"upstream": row.upstream.name} if row.upstream else {})
+    return table | _settings(row, PRICE_SETTINGS)
+
+
 def _settings(row: fields.Model, names: tuple[str, ...], always: tuple[str, ...] = ()) -> dict[str, Any]:
     """The named columns that are not at their default."""
     table = {}
@@ -62,5 +69,5 @@ def _settings(row: fields.Model, names: tuple[str, ...], always: tuple[str, ...]
         assert isinstance(column, fields.Field)
         value = getattr(row, name)
         if value is not None and (name in always or value != column.get_default()):
-            table[name] = value
+            table[name] = Decimal(f"{value.normalize():f}") if isinstance(value, Decimal) else value
     return table

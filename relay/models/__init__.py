@@ -2,6 +2,7 @@
 
 from relay.models.client_keys import ClientKey, Spend
 from relay.models.configured import Configured, ConfigVersion
+from relay.models.prices import Price
 from relay.models.processes import InstanceLease, JournalCheckpoint, StopOrder
 from relay.models.routes import Route, RouteUpstream, Strategy
 from relay.models.upstreams import Credential, Protocol, Upstream
@@ -13,6 +14,7 @@ __all__ = [
     "Credential",
     "InstanceLease",
     "JournalCheckpoint",
+    "Price",
     "Protocol",
     "Route",
     "RouteUpstream",

@@ -25,6 +25,7 @@ from relay.close_record import version
 from relay.ending import Cause, Fault, Outcome
 from relay.journal_writer import SPENT
 from relay.models import JournalCheckpoint
+from relay.pricing import Prices
 from relay.shipper import leases
 from relay.shipper.recovery import lost
 from relay.shipper.segments import JournalReader, Line, Peek, Position, journals
@@ -64,6 +65,7 @@ class Shipper:
         self.instance = instance or journal.instance()
         self.state = ShipperState()
         self._readers: dict[str, JournalReader] = {}
+        self._prices = Prices()
         self._sweep_at = 0.0
         self._lease_at = 0.0
         self._began = time.time()
@@ -253,7 +255,7 @@ class Shipper:
         ended: set[str] = set()
         for reader, peek in peeks:
             ended.update(line.record for line in peek.lines if line.kind in ("close", "drop"))
-            items += [item for line in peek.lines if (item := item_of(line)) is not None]
+            items += [item for line in peek.lines if (item := item_of(line, self._prices)) is not None]
             items += _left_out(reader, peek)
             if peek.damaged:
                 items.append(_damage(reader, peek))

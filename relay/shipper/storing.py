@@ -24,6 +24,7 @@ from proxy_project import VERSION
 from relay import quotas
 from relay.close_record import PLATFORM
 from relay.models import JournalCheckpoint
+from relay.pricing import Prices
 from relay.record_id import new_record_id
 from relay.shipper.segments import ASIDE, Line, Position
 
@@ -55,15 +56,22 @@ class Place:
     done: bool = False
 
 
-def item_of(line: Line) -> Item | None:
-    """What `line` brings by itself; None for lines that only keep the books."""
+def item_of(line: Line, prices: Prices) -> Item | None:
+    """What `line` brings by itself, with what the request cost; None for lines that only keep the books.
+
+    Raises:
+        DatabaseError: the prices cannot be read.
+    """
     body = line.body
     if line.kind == "error":
         return Item([], [body["event"]], line.raw)
     if line.kind != "close":
         return None
-    event = body.get("event")
-    return Item([body["entry"], *(body.get("egress") or ())], [event] if event else [], line.raw)
+    entry, event = body["entry"], body.get("event")
+    cost = prices.current().cost_of(entry)
+    if cost is not None:
+        entry["cost"] = f"{cost:f}"  # JSON has no decimal numbers
+    return Item([entry, *(body.get("egress") or ())], [event] if event else [], line.raw)
 
 
 def operational_event(name: str, message: str, context: dict[str, Any]) -> dict[str, Any]:

@@ -111,17 +111,30 @@ def spoken(body: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def learn_usage(usage: Any, answer: Answer) -> None:
-    """Usage comes twice: the input with the start, cumulative output later; what is not said again stays."""
-    if not isinstance(usage, dict):
-        return
-    known = answer.usage or Usage()
-    for field, name in (("input", "input_tokens"), ("output", "output_tokens"), ("cached", "cache_read_input_tokens")):
-        value = count(usage, name)
-        if value is not None:
-            setattr(known, field, value)
-    if known.input is not None and known.output is not None:
-        known.total = known.input + known.output
-    answer.usage = known
+    """What an event or a message says of usage, if it does."""
+    if isinstance(usage, dict):
+        answer.usage = usage_of(usage, answer.usage)
+
+
+def usage_of(usage: dict[str, Any], known: Usage | None = None) -> Usage:
+    """Messages' words for tokens; what was read from a cache or written to one is not in its `input_tokens`, but in ours.
+
+    It comes twice: the input with the start, the output, cumulative, later. What is not said again stays as `known`.
+    """
+    known = known or Usage()
+    before = None if known.input is None else known.input - (known.cached or 0) - (known.written or 0)
+    fresh, output, cached, written = (
+        value if (value := count(usage, name)) is not None else so_far
+        for name, so_far in (
+            ("input_tokens", before),
+            ("output_tokens", known.output),
+            ("cache_read_input_tokens", known.cached),
+            ("cache_creation_input_tokens", known.written),
+        )
+    )
+    read = None if fresh is None else fresh + (cached or 0) + (written or 0)
+    total = None if read is None or output is None else read + output
+    return Usage(read, output, cached, None, total, written)
 
 
 def read_whole(body: bytes, answer: Answer) -> None:

@@ -37,13 +37,17 @@ class Mark:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens, as the upstream counted them; None where it did not say."""
+    """Tokens, as the upstream counted them; None where it did not say.
+
+    `input` is all that was read, whatever the protocol calls so: what came from a cache and what went into one, too.
+    """
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     reasoning: int | None = None
     total: int | None = None
+    written: int | None = None  # to a cache
 
 
 @dataclass(frozen=True, slots=True)

@@ -418,4 +418,15 @@ def test_a_column_of_costs_takes_room_only_where_a_cost_is_known(admin_client: C
     assert "is-costless" in page(admin_client)
     store_entries([entry(request_id="req_priced", cost="0.25")])
     body = page(admin_client)
-    assert "is-costless" not in body and "$0.2500" in body
+    assert "is-costless" not in body and "Cost, USD" in body and ">0.25<" in body
+
+
+def test_a_small_cost_is_shown_with_the_digits_that_it_has_and_the_currency(
+    admin_client: Client, entry: Build, settings: Any
+) -> None:
+    settings.CURRENCY = "EUR"
+    store_entries([entry(request_id="req_cheap", cost="0.0004"), entry(request_id="req_priced", cost="1204.5")])
+    body = page(admin_client)
+    assert "Cost, EUR" in body and ">0.0004<" in body and ">1,204.50<" in body
+    pk = AuditEntry.objects.get(request_id="req_cheap").pk
+    assert "0.0004 EUR" in page(admin_client, f"{LIST}{pk}/change/")

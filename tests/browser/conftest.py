@@ -42,7 +42,12 @@ def playing(url: str, plays: Iterable[tuple[str, str, str]], *more: str) -> str:
         key = {"label": "team-a", "secret": f"sk-upstream-secret-{name}"}
         base_url = f"{CLOSED if name == 'closed' else url}/v1"
         upstreams.append(gateways.upstream(name, base_url, credentials=[key], first_byte_timeout=3, idle_timeout=3))
-    return configuration(upstreams, [route(model, name, upstream_model=scenario) for model, name, scenario in plays])
+    routes = [route(model, name, upstream_model=scenario) for model, name, scenario in plays]
+    prices = [
+        {"model": "*", "upstream": plays[0][1], "input": 1.25, "cached_input": 0.125, "output": 10},
+        {"model": "*-mini", "input": 0.25, "output": 2},
+    ]
+    return configuration(upstreams, routes, prices=prices)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ PAGES = {
     "credential-add": "/admin/relay/credential/add/",
     "routes": "/admin/relay/route/",
     "route-add": "/admin/relay/route/add/",
+    "prices": "/admin/relay/price/",
+    "price-add": "/admin/relay/price/add/",
     "client-keys": "/admin/relay/clientkey/",
     "client-key-add": "/admin/relay/clientkey/add/",
     "users": "/admin/auth/user/",
@@ -29,6 +31,7 @@ ROWS = {
     "upstream": "/admin/relay/upstream/",
     "credential": "/admin/relay/credential/",
     "route": "/admin/relay/route/",
+    "price": "/admin/relay/price/",
     "client-key": "/admin/relay/clientkey/",
     "user": "/admin/auth/user/",
 }

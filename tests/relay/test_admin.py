@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from relay import routing, vault
-from relay.models import ClientKey, ConfigVersion, Credential, Route, Upstream
+from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, Upstream
 from tests.relay.answering import Answering
 from tests.relay.rows import make_credential, make_key, make_route, make_upstream
 
@@ -165,6 +165,25 @@ def test_a_route_keeps_the_order_that_it_was_given(admin_client: Client) -> None
     (route,) = routing.load_now().routes
     assert (route.strategy, route.weights, route.defaults, route.overrides) == ("round-robin", (1, 3), {}, {"store": False})
     assert [step.upstream.name for step in Route.objects.get().steps.all()] == ["second", "first"]
+
+
+# ---- prices
+
+
+def test_a_price_says_what_it_is_and_what_it_makes_of_a_request(admin_client: Client, settings: Any) -> None:
+    settings.CURRENCY = "EUR"
+    assert "There is none yet" in page(admin_client, "price_changelist")
+    form = page(admin_client, "price_add")
+    assert "In EUR per million tokens" in form and "half of them cached, 500 out costs 0.0119 EUR" in form
+    values = {"model": "gpt-5*", "upstream": "", "input": "1.25", "cached_input": "", "output": "10", "position": "1000"}
+    assert admin_client.post(reverse("admin:relay_price_add"), values).status_code == 302
+    again = admin_client.post(reverse("admin:relay_price_add"), values)
+    assert "This model has a price at any upstream already." in again.content.decode()
+    assert "from 0 to less than" in admin_client.post(reverse("admin:relay_price_add"), values | {"input": "-1"}).content.decode()
+    listed = page(admin_client, "price_changelist")
+    assert "as input" in listed and "0.0175 EUR" in listed and "There is none yet" not in listed
+    changed = page(admin_client, "price_change", Price.objects.get().pk)
+    assert 'value="1.25"' in changed and "0.0175 EUR" in changed
 
 
 # ---- client keys

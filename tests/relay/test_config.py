@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from relay import config, vault
-from relay.models import ClientKey, ConfigVersion, Credential, Route, Upstream
+from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, Upstream
 from tests.gateways import ROOT
 from tests.relay.rows import make_key, make_route, make_upstream
 
@@ -62,11 +63,24 @@ allowed_models = ["gpt-*", "small"]
 expires_at = 2031-01-31T00:00:00Z
 max_concurrency = 4
 tokens_per_day = 100_000
+
+[[price]]
+model = "gpt-*"
+input = 1.25
+cached_input = 0.125
+output = 10
+
+[[price]]
+model = "gpt-*"
+upstream = "local"
+input = 0
+output = 1e-6
 """
 ENVIRONMENT = {"TEAM_A": "sk-a", "LAPTOP_KEY": "key of the laptop"}
 UPSTREAM = '[[upstream]]\nname = "a"\nprotocol = "openai-chat"\nbase_url = "http://a/v1"\n'
 
 
+PRICE = '[[price]]\nmodel = "m"\ninput = 1\noutput = 1\n'
 ROUTE = UPSTREAM + '[[route]]\nmodel = "m"\nupstreams = ["a"]\n'
 
 
@@ -79,7 +93,7 @@ def read(tmp_path: Path, text: str, environment: dict[str, str] | None = None) -
 def all_rows() -> list[Any]:
     rows: list[Any] = []
     with connection.cursor() as cursor:
-        for table in ("upstream", "credential", "route", "routeupstream", "clientkey", "configversion"):
+        for table in ("upstream", "credential", "route", "routeupstream", "clientkey", "price", "configversion"):
             cursor.execute(f"SELECT * FROM relay_{table} ORDER BY 1")
             rows.append(cursor.fetchall())
     return rows
@@ -104,6 +118,10 @@ def test_a_whole_file_becomes_rows(tmp_path: Path) -> None:
     assert key.expires_at is not None and key.expires_at.year == 2031
     assert (key.max_concurrency, key.tokens_per_day) == (4, 100_000)
     assert openai.ask_for_usage is False
+    assert [(row.model, row.upstream, row.position, row.input, row.cached_input, row.output) for row in Price.objects.all()] == [
+        ("gpt-*", None, 1, Decimal("1.25"), Decimal("0.125"), Decimal(10)),
+        ("gpt-*", Upstream.objects.get(name="local"), 2, Decimal(0), None, Decimal("0.000001")),
+    ]
 
 
 @pytest.mark.django_db
@@ -134,6 +152,15 @@ def test_a_named_row_takes_its_settings_from_the_file_and_keeps_its_switch(tmp_p
     openai = Upstream.objects.get(name="openai")
     assert (openai.idle_timeout, openai.total_timeout, openai.enabled) == (12.5, None, False)
     assert [str(change) for change in changes] == ["~ upstream openai: idle_timeout: 1.0 → 12.5, total_timeout: 5.0 → None"]
+
+
+@pytest.mark.django_db
+def test_a_price_is_known_by_model_and_upstream_and_its_change_is_told_in_plain_figures(tmp_path: Path) -> None:
+    config.apply(read(tmp_path, WHOLE))
+    Price.objects.filter(upstream=None).update(input=100, cached_input=None)
+    changes = config.apply(read(tmp_path, WHOLE))
+    assert [str(change) for change in changes] == ["~ price gpt-*: input: 100 → 1.25, cached_input: None → 0.125"]
+    assert Price.objects.count() == 2
 
 
 @pytest.mark.django_db
@@ -177,6 +204,8 @@ def test_a_dry_run_tells_all_and_changes_nothing(tmp_path: Path) -> None:
         "+ route gpt-*",
         "+ route small",
         "+ client key laptop",
+        "+ price gpt-*",
+        "+ price gpt-* at local",
     ]
     assert all_rows() == before
 
@@ -234,6 +263,21 @@ MISTAKES = [
         '[[client_key]]\nlabel = "l"\nkey = "k"\n[[client_key]]\nlabel = "m"\nkey = "k"',
         "(m), field key: is also the key",
     ),
+    ("[[price]]\ninput = 1\noutput = 1", "[[price]] number 1, field model: is missing; expected a text"),
+    ('[[price]]\nmodel = " m"\ninput = 1\noutput = 1', "field model: is ' m'; expected a model's name, or a glob"),
+    (PRICE.replace("input = 1\n", ""), "[[price]] number 1 (m), field input: is missing; expected a number, such as 2.5"),
+    (PRICE.replace("output = 1", ""), "[[price]] number 1 (m), field output: is missing; expected a number, such as 2.5"),
+    (PRICE.replace("output = 1", 'output = "1"'), "field output: is '1'; expected a number, such as 2.5"),
+    (PRICE.replace("output = 1", "output = true"), "field output: is True; expected a number, such as 2.5"),
+    (PRICE.replace("output = 1", "output = nan"), "field output: is nan; expected a number, such as 2.5"),
+    (PRICE + "cached_input = -0.5", "field cached_input: is -0.5; expected the price of a million tokens, from 0 to"),
+    (PRICE + "cached_input = 1e8", "field cached_input: is 100000000.0; expected the price of a million tokens, from 0 to"),
+    (PRICE + "cached_input = 1e-7", "field cached_input: is 0.0000001; Ensure that there are no more than 6 decimal places"),
+    (PRICE + "cached = 1", "field cached: is not known; expected 'cached_input'"),
+    (PRICE + "upstream = 3", "field upstream: is 3; expected an upstream's name"),
+    (PRICE + 'upstream = ""', "field upstream: is ''; expected letters, digits"),
+    (PRICE + 'upstream = "nowhere"', "field upstream: names 'nowhere'; expected an upstream of this file or of the database"),
+    (PRICE + PRICE, "[[price]] number 2 (m), field model: is also that of number 1"),
     ('[[client_key]]\nlabel = "m"\nkey = "taken"', "field key: is that of the client key desktop; expected a key of"),
 ]
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from relay import vault
-from relay.models import ClientKey, ConfigVersion, Credential, Route, RouteUpstream, Upstream
+from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, RouteUpstream, Upstream
 from tests.relay.rows import make_credential, make_key, make_route, make_upstream
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +106,26 @@ def test_names_labels_and_models_are_unique_where_they_must_be() -> None:
     RouteUpstream.objects.create(route=route, upstream=second, position=1)
 
 
+def test_a_model_has_one_price_at_an_upstream_and_one_at_any_and_the_form_says_so() -> None:
+    upstream = make_upstream()
+    for where, words in ((upstream, "a price at this upstream already"), (None, "a price at any upstream already")):
+        Price.objects.create(model="gpt-*", upstream=where, input=1, output=1)
+        with pytest.raises(ValidationError, match=words):
+            Price(model="gpt-*", upstream=where, input=1, output=1).full_clean()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Price.objects.create(model="gpt-*", upstream=where, input=1, output=1)
+    Price(model="gpt-5", upstream=upstream, input=0, cached_input=0, output=0).full_clean()
+
+
+@pytest.mark.parametrize("values", [{"input": -1}, {"output": -1}, {"cached_input": "-0.000001"}, {"model": ""}])
+def test_the_database_refuses_a_price_that_cannot_be(values: dict[str, Any]) -> None:
+    row = {"model": "m", "input": 1, "output": 1, **values}
+    with pytest.raises(ValidationError, match=r"from 0 to less than|cannot be blank"):
+        Price(**row).full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Price.objects.create(**row)
+
+
 def test_a_route_tries_one_to_ten_times() -> None:
     for attempts in (0, 11):
         with pytest.raises(IntegrityError), transaction.atomic():
@@ -183,6 +203,8 @@ def test_every_way_to_change_a_row_bumps_the_version() -> None:
         "bulk_update": lambda: Route.objects.bulk_update([Route(pk=route.pk, max_attempts=2)], ["max_attempts"]),
         "step": lambda: RouteUpstream.objects.create(route=route, upstream=other),
         "delete": key.delete,
+        "price": lambda: Price.objects.create(model="m", input=1, output=1),
+        "changed price": lambda: Price.objects.update(input=2),
         "bulk delete": lambda: Route.objects.filter(model="x").delete(),
         "cascade": upstream.delete,
     }

@@ -45,6 +45,7 @@
 
   function place(message) {
     const row = parsed(message.html).firstElementChild;
+    if (row.querySelector(".field-cost")?.textContent !== "–") $("#result_list").classList.remove("is-costless");
     const old = $(`[data-entry="${message.id}"]`, list);
     if (old) {
       row.classList.add(...[...old.classList].filter((name) => name === "is-current" || name === "is-open"));

@@ -101,10 +101,9 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Tokens so far; `input` counts what was read from a cache too, in `cached` and `written` apart."""
+    """Tokens so far."""
 
     usage: Usage
-    written: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

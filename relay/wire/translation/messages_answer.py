@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from relay.wire import anthropic
-from relay.wire.events import Answer, ClientError, Usage, count, sse
+from relay.wire.events import Answer, ClientError, Usage, sse
 from relay.wire.translation.events import (
     Began,
     CallBegan,
@@ -56,7 +56,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._calls: dict[int, int] = {}  # by the block's index
-        self._usage: dict[str, Any] = {}
+        self._usage: Usage | None = None
 
     def read(self, body: dict[str, Any]) -> list[Event]:
         index = whole_number(body.get("index"), 0)
@@ -113,16 +113,12 @@ class Decoder:
         return [Lost(str(delta.get("type")))]
 
     def _used(self, holder: dict[str, Any]) -> list[Event]:
-        """Usage comes in parts, and what was read from or written to a cache apart from the rest."""
+        """Usage comes in parts."""
         usage = holder.get("usage")
         if not isinstance(usage, dict):
             return []
-        self._usage |= {name: value for name, value in usage.items() if value is not None}
-        fresh, output = count(self._usage, "input_tokens"), count(self._usage, "output_tokens")
-        cached, written = count(self._usage, "cache_read_input_tokens"), count(self._usage, "cache_creation_input_tokens")
-        read = None if fresh is None else fresh + (cached or 0) + (written or 0)
-        total = None if read is None or output is None else read + output
-        return [Used(Usage(read, output, cached, None, total), written)]
+        self._usage = anthropic.usage_of(usage, self._usage)
+        return [Used(self._usage)]
 
 
 def _signed(signature: Any) -> list[Event]:
@@ -269,7 +265,7 @@ def _whole_block(part: Part) -> dict[str, Any]:
 def usage(used: Used | None) -> dict[str, Any]:
     """Messages' words for tokens: the input that was neither read from nor written to a cache, and those apart."""
     figures = used.usage if used else Usage()
-    written = (used.written if used else None) or 0
+    written = figures.written or 0
     cached = figures.cached or 0
     return {
         "input_tokens": max((figures.input or 0) - cached - written, 0),

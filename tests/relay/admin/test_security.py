@@ -120,7 +120,7 @@ def member(client: Client) -> Any:
 
 
 READABLE = ["/admin/", "/admin/errorlog/errorgroup/", "/admin/auditlog/auditentry/", "/admin/relay/upstream/"]
-READABLE += ["/admin/relay/credential/", "/admin/relay/route/", "/admin/relay/clientkey/"]
+READABLE += ["/admin/relay/credential/", "/admin/relay/route/", "/admin/relay/clientkey/", "/admin/relay/price/"]
 
 
 @pytest.mark.parametrize("path", READABLE)
@@ -132,7 +132,7 @@ def test_both_roles_read_everything_of_the_gateway(member: Any, role: str, path:
 def test_a_viewer_changes_nothing(member: Any) -> None:
     upstream, key = make_upstream(), make_key()
     viewer = member("viewer")
-    for path in ("upstream/add/", "credential/add/", "route/add/", "clientkey/add/", f"clientkey/{key.pk}/rotate/"):
+    for path in ("upstream/add/", "credential/add/", "route/add/", "clientkey/add/", "price/add/", f"clientkey/{key.pk}/rotate/"):
         assert viewer.get(f"/admin/relay/{path}").status_code == 403, path
     assert viewer.post(f"/admin/relay/upstream/{upstream.pk}/delete/", {"post": "yes"}).status_code == 403
     assert viewer.post(f"/admin/relay/upstream/{upstream.pk}/change/", {"name": "stolen"}).status_code == 403
