@@ -173,6 +173,12 @@ class Run:
                         break
         except (TimeoutError, TransportFailure):
             pass
+        except asyncio.CancelledError:
+            # The status is known, and says more than that its body did not come within an upstream's short timeout.
+            if self.exchange.interrupt is None or self.exchange.interrupt.cause not in TIMEOUTS:
+                raise
+            if self.exchange.take_interrupt() is None:
+                raise
         secret = self.credential.secret.encode()
         if secret and secret in body:
             body = body.replace(secret, b"[redacted]")
@@ -187,9 +193,9 @@ class Run:
         failure.headers = passed_headers(response.headers)
         failure.wait = asked_wait(response.headers, status, time.time())
         if cause not in (Cause.AUTH_REJECTED, Cause.REDIRECTED):
-            failure.status = status
+            failure.status = status if status < 600 else None  # what is no status of HTTP's is told as the cause's own
             if code is not None or message:
-                told = ClientError(status, code or cause.value.replace("-", "_"), message or detail)
+                told = ClientError(failure.status or 502, code or cause.value.replace("-", "_"), message or detail)
                 failure.body = self.reading.passage.error_body(body, told)
         raise failure
 

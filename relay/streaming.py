@@ -101,13 +101,16 @@ class Stream:
                 break
         try:
             self.reading.read_whole(b"".join(parts))
+            told = self.passage.whole_to_stream(b"".join(parts))
+        except MalformedBody as error:
+            raise AttemptFailed(Cause.MALFORMED_EVENT, str(error), again=False) from None
         except AttemptFailed as failure:
             if failure.cause is Cause.MALFORMED_EVENT:
                 raise AttemptFailed(Cause.NOT_A_STREAM, "the answer is neither an event stream nor JSON") from None
             raise
         self.exchange.committed = True
         self.exchange.block_terminal = True
-        return event_stream(one(self.passage.whole_to_stream(b"".join(parts))), self.reading.dialect.stream_type)
+        return event_stream(one(told), self.reading.dialect.stream_type)
 
     async def _events(self, held: bytes) -> AsyncIterator[bytes]:
         """The rest of the stream, and its end."""
@@ -224,7 +227,8 @@ class Stream:
             self.reading.ended = True
         elif passage.answer.terminal:
             if passage.answer.event_count == 1 and passage.answer.finish is None:
-                raise AttemptFailed(Cause.EOF, "the end marker came without an answer before it")
+                self._unusable = Cause.EOF, "the end marker came without an answer before it"
+                return b"", Kind.OPENING
             self.reading.terminal(now)
         elif mark.kind is Kind.FINISH:
             self.reading.learn_finish()

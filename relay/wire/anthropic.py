@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from relay.wire.events import (
     Answer,
     Arguments,
@@ -19,6 +17,7 @@ from relay.wire.events import (
     failure_of,
     request_facts,
     sse,
+    tellable,
     whole,
     whole_answer,
 )
@@ -166,7 +165,7 @@ def _block(index: int, block: dict[str, Any]) -> list[bytes]:
         started["text"], delta = "", {"type": "text_delta", "text": block.get("text", "")}
     elif block.get("type") == "tool_use":
         started["input"] = {}
-        delta = {"type": "input_json_delta", "partial_json": orjson.dumps(block.get("input") or {}).decode()}
+        delta = {"type": "input_json_delta", "partial_json": tellable(block.get("input") or {}).decode()}
     frames = [sse({"type": "content_block_start", "index": index, "content_block": started}, "content_block_start")]
     if delta is not None:
         frames.append(sse({"type": "content_block_delta", "index": index, "delta": delta}, "content_block_delta"))

@@ -11,6 +11,7 @@ from typing import Any
 import brotli
 import zstandard
 
+MEMBERS = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5"}  # several may follow each other, and begin so
 KNOWN = frozenset({"gzip", "x-gzip", "deflate", "zstd", "br"})
 
 
@@ -36,6 +37,7 @@ class Decoder:
         self.coding = coding
         self.left = limit
         self._deflate_began = False
+        self._behind: bytes | None = b""  # the end: too little to tell whether another member begins; None: none does
         self._decoder: Any = self._new()
 
     def _new(self) -> Any:
@@ -67,8 +69,33 @@ class Decoder:
         return b"".join(parts)
 
     def _step(self, data: bytes) -> bytes:
-        if self.finished:
-            return b""
+        """What a piece decodes to.
+
+        Where a coding's end is seen, another member may begin (RFC 1952, 2.2; RFC 8878, 3); anything else there is padding.
+        """
+        out = b""
+        while data and not (self.finished and not self._goes_on(data)):
+            data, self._behind = (self._behind or b"") + data, b""
+            try:
+                out += self._decode(data)
+            except BadCompression as error:
+                error.decoded = out + error.decoded
+                raise
+            data = self._decoder.unused_data if self.finished and self.coding in MEMBERS else b""
+        return out
+
+    def _goes_on(self, data: bytes) -> bool:
+        """Behind the end: whether another member begins with these bytes."""
+        if self._behind is None or self.coding not in MEMBERS:
+            return False
+        begun = (self._behind + data)[:2]
+        if begun == MEMBERS[self.coding]:
+            self._decoder = self._new()
+            return True
+        self._behind = begun if MEMBERS[self.coding].startswith(begun) else None
+        return False
+
+    def _decode(self, data: bytes) -> bytes:
         try:
             if self.coding in ("zstd", "br"):
                 decode = self._decoder.decompress if self.coding == "zstd" else self._decoder.process

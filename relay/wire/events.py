@@ -84,7 +84,38 @@ class BadField(Exception):
 
 
 class MalformedBody(Exception):
-    """A whole answer that cannot be read."""
+    """An answer, or an event of one, that cannot be read."""
+
+
+def sendable(value: Any) -> bytes:
+    """The JSON of something that was read of a request.
+
+    Raises:
+        BadField: it is nested deeper than can be written: orjson reads 1,024 levels and writes 254.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise BadField("the request is nested too deeply to be put into other words") from None
+
+
+def tellable(value: Any) -> bytes:
+    """The JSON of something that was read of an answer.
+
+    Raises:
+        MalformedBody: as `sendable`.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise MalformedBody("the answer is nested too deeply to be put into other words") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return "what it said is nested too deeply to be shown"
 
 
 class Answer:
@@ -198,7 +229,7 @@ def failure_of(error: Any) -> UpstreamFailure:
     if status is None:
         status = next((STATUS_OF_CODE[word] for word in words if word in STATUS_OF_CODE), None)
     return UpstreamFailure(
-        (message if isinstance(message, str) else orjson.dumps(error).decode())[:4000],
+        (message if isinstance(message, str) else _shown(error))[:4000],
         str(code)[:200] if isinstance(code, str | int) else None,
         kind[:200] if isinstance(kind, str) else None,
         status,
@@ -284,12 +315,12 @@ def request_facts(body: dict[str, Any], instructions: Any) -> RequestFacts:
         raise BadField(f"model is {type(model).__name__}; expected a string")
     if stream is not None and not isinstance(stream, bool):
         raise BadField(f"stream is {type(stream).__name__}; expected true or false")
-    said = instructions if isinstance(instructions, str) else orjson.dumps(instructions).decode() if instructions else ""
-    digest = hashlib.sha256(said.encode("utf-8", "replace") + b"\0" + orjson.dumps(body.get("tools") or []))
+    said = instructions if isinstance(instructions, str) else _shown(instructions) if instructions else ""
+    digest = hashlib.sha256(f"{said}\0{_shown(body.get('tools') or [])}".encode("utf-8", "replace"))
     return RequestFacts(model, bool(stream), digest.hexdigest()[:12])
 
 
 def sse(data: dict[str, Any], event: str = "") -> bytes:
-    """One event's bytes."""
+    """One event's bytes. Raises MalformedBody."""
     head = f"event: {event}\n".encode() if event else b""
-    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+    return head + b"data: " + tellable(data) + b"\n\n"

@@ -21,6 +21,8 @@ from relay.wire.events import (
     failure_of,
     request_facts,
     sse,
+    tellable,
+    whole,
     whole_answer,
 )
 from relay.wire.sse import Frame
@@ -164,7 +166,7 @@ def whole_to_array(body: bytes) -> bytes:
 
 
 def _one_line(body: bytes) -> bytes:
-    return orjson.dumps(orjson.loads(body)) if b"\n" in body.strip() else body.strip()
+    return tellable(whole(body)) if b"\n" in body.strip() else body.strip()
 
 
 def is_array(first: bytes) -> bool:

@@ -17,6 +17,8 @@ from relay.wire.events import (
     decoded,
     failure_of,
     request_facts,
+    tellable,
+    whole,
     whole_answer,
 )
 from relay.wire.sse import Frame
@@ -89,7 +91,7 @@ def read_whole(body: bytes, answer: Answer) -> None:
 
 def whole_to_stream(body: bytes) -> bytes:
     """A whole answer is the one line of its stream."""
-    return orjson.dumps(orjson.loads(body)) + b"\n"
+    return tellable(whole(body)) + b"\n"
 
 
 def is_lines(first: bytes) -> bool:

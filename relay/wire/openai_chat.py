@@ -126,7 +126,7 @@ class Reader:
             return REASONING
         for call in delta.get("tool_calls") or ():
             if isinstance(call, dict) and isinstance(call.get("function"), dict):
-                self._arguments.add((index, call.get("index")), call["function"].get("arguments"))
+                self._arguments.add((index, str(call.get("index"))), call["function"].get("arguments"))
         held = delta.keys() - {"role", "reasoning_content", "reasoning"}
         return DELTA if any(delta[name] not in (None, "") for name in held) else mark
 

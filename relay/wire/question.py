@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
-from relay.wire.events import BadField
+from relay.wire.events import BadField, sendable
 from relay.wire.passage import Opaque, Passage
 from relay.wire.registry import GEMINI_ARRAY, Dialect
 from relay.wire.translation.counting import Counted, counting, counts
@@ -121,7 +119,7 @@ class Question:
                 rest = self.raw.lstrip()[1:]
                 return b'{"stream_options":{"include_usage":true},' + rest
             changes = changes | {"stream_options": (options or {}) | {"include_usage": True}}
-        return orjson.dumps(self.body | changes) if changes else self.raw
+        return sendable(self.body | changes) if changes else self.raw
 
     @property
     def _adds_usage(self) -> bool:

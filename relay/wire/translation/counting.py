@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from relay.wire.events import ClientError, MalformedBody, count, decoded
+from relay.wire.events import ClientError, MalformedBody, count, decoded, sendable
 from relay.wire.passage import Opaque
 from relay.wire.registry import Dialect
 from relay.wire.translation.translated import MAPPINGS, prompt_for
@@ -86,7 +86,7 @@ def counting(dialect: Dialect, body: dict[str, Any], protocol: str, model: str) 
     written = MAPPINGS[protocol].write(prompt, model, False)
     sent = call.wrapped({name: value for name, value in written.items() if name in call.fields}, model)
     notes = frozenset(note for note in prompt.notes if not note.startswith(ASSUMED))
-    return call.place(model), orjson.dumps(sent), notes
+    return call.place(model), sendable(sent), notes
 
 
 class Counted(Opaque):

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from relay.wire.events import BadField
+from relay.wire.events import BadField, sendable
 from relay.wire.translation.prompt import Prompt
 
 NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
@@ -78,7 +78,7 @@ class Fields:
 
 def json_text(value: Any) -> str:
     """A JSON value as text; a text stays as it is."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else sendable(value).decode()
 
 
 def json_object(text: str) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from relay.wire.events import ClientError, Kind, MalformedBody, Mark, decoded
+from relay.wire.events import ClientError, Kind, MalformedBody, Mark, decoded, sendable, tellable
 from relay.wire.passage import Passage
 from relay.wire.registry import DIALECTS, Dialect
 from relay.wire.sse import Frame
@@ -104,7 +104,7 @@ def translate(dialect: Dialect, body: dict[str, Any], protocol: str, model: str,
     target = MAPPINGS[protocol]
     written = target.write(prompt, model, stream)
     path, query = target.place(model, stream)
-    return Translation(path, query, orjson.dumps(written), frozenset(prompt.notes))
+    return Translation(path, query, sendable(written), frozenset(prompt.notes))
 
 
 class Translated(Passage):
@@ -199,7 +199,7 @@ class Translated(Passage):
         events = self._whole_events = self._events(self._decoder.whole, value)
         for event in events:
             self._note(event)
-        return orjson.dumps(self._writer.whole(events))
+        return tellable(self._writer.whole(events))
 
     def whole_to_stream(self, body: bytes) -> bytes:
         writer = MAPPINGS[self.dialect.protocol].writer(self._listener)

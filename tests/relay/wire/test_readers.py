@@ -30,6 +30,10 @@ JSON = st.recursive(
                     "stop_reason",
                     "status",
                     "code",
+                    "tool_calls",
+                    "function",
+                    "arguments",
+                    "index",
                 ]
             ),
             inner,
@@ -51,6 +55,29 @@ def read(tag: str, stream: bytes) -> tuple[list[Kind], Answer]:
 def test_no_event_makes_a_reader_raise(tag: str, value: object) -> None:
     data = orjson.dumps(value)
     read(tag, data + b"\n" if tag == "ollama" else b"data: " + data + b"\n\n")
+
+
+@pytest.mark.parametrize("index", [[1], {"a": 1}, None])
+def test_a_tool_call_may_be_counted_by_anything(index: object) -> None:
+    calls = [{"index": index, "function": {"arguments": "{"}}]
+    kinds, answer = read("chat", chunk(delta={"tool_calls": calls}) + chunk(delta={}, finish_reason="tool_calls"))
+    assert kinds == [Kind.CONTENT, Kind.FINISH]
+    assert answer.notes == {"tool-arguments-incomplete"}
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_an_error_nested_deeper_than_can_be_written_is_an_error_all_the_same(tag: str) -> None:
+    body = b'{"type":"error","error":' + b'{"a":' * 300 + b"1" + b"}" * 301
+    kinds, answer = read(tag, body + b"\n" if tag == "ollama" else b"data: " + body + b"\n\n")
+    assert kinds == [Kind.ERROR]
+    assert answer.failure is not None
+    assert answer.failure.message
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_request_nested_deeper_than_can_be_written_has_facts(tag: str) -> None:
+    body = orjson.loads(b'{"model":"m","tools":' + b"[" * 300 + b"]" * 300 + b"}")
+    assert DIALECTS[tag].request_facts(body).variant_hash
 
 
 @pytest.mark.parametrize("tag", TAGS)
