@@ -127,11 +127,16 @@ def learn(body: dict[str, Any], answer: Answer) -> None:
 
 
 def usage_of(usage: dict[str, Any]) -> Usage:
-    """Gemini's words for tokens; thoughts are counted apart from the candidates, and belong to the output."""
+    """Gemini's words for tokens.
+
+    Thoughts are counted apart from the candidates, and belong to the output; what its own tools brought, apart from the
+    prompt, and belongs to the input; what came from a cache is in the prompt.
+    """
+    read, brought = count(usage, "promptTokenCount"), count(usage, "toolUsePromptTokenCount")
     said, thoughts = count(usage, "candidatesTokenCount"), count(usage, "thoughtsTokenCount")
     output = None if said is None and thoughts is None else (said or 0) + (thoughts or 0)
     return Usage(
-        count(usage, "promptTokenCount"),
+        None if read is None else read + (brought or 0),
         output,
         count(usage, "cachedContentTokenCount"),
         thoughts,

@@ -172,6 +172,21 @@ def test_only_what_the_view_is_filtered_by_appears(page: Page, client: httpx.Cli
     expect(page.locator(f'.field-time a[title="{other}"]')).to_have_count(0)
 
 
+def test_the_column_of_costs_opens_with_the_first_cost_that_arrives(page: Page, gateway: Gateway, client: httpx.Client) -> None:
+    def chat(model: str) -> None:
+        answer = client.post("/api/chat", json={"model": model, "messages": [{"role": "user", "content": "Hello"}]})
+        gateway.entry(answer.headers["x-request-id"])
+
+    chat("gpt-5-codex")  # is cut before its usage comes
+    page.goto(f"{LIST}?q=tag:ollama")
+    expect(rows(page)).to_have_count(1)
+    expect(page.locator("#result_list")).to_have_class(re.compile("is-costless"))
+    chat("gpt-5")
+    expect(rows(page)).to_have_count(2)
+    expect(rows(page).first.locator(".field-cost")).to_have_text("0.00006")
+    expect(page.locator("#result_list")).not_to_have_class(re.compile("is-costless"))
+
+
 def test_streams_in_flight_are_shown_and_ended_whichever_worker_runs_them(page: Page, gateway: Gateway) -> None:
     with streams(gateway, 6) as got:
         page.goto(LIST)
