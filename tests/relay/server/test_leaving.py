@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +18,8 @@ from relay.client_side import WriteMarks
 from relay.ending import Cause, Phase
 from relay.exchange import LIVE, Exchange
 from relay.server.handler import Delivery, RelayHandler
-from relay.server.protocol import WatchedProtocol
 from relay.watchdog import TICK, Watchdog
+from tests.relay.server.serving import serving
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 MORE_THAN_IT_TAKES = bytes(40_000)  # of a client whose buffer is the smallest; and far from blocking us
@@ -70,23 +69,16 @@ async def watchdog(monkeypatch: pytest.MonkeyPatch) -> Watchdog:
 async def served() -> AsyncIterator[tuple[Application, socket.socket]]:
     """The application, and the bare socket of a client that takes little, whose answer has begun."""
     app = Application()
-    config = uvicorn.Config(app, port=0, http=WatchedProtocol, lifespan="off", log_config=None)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    task = asyncio.ensure_future(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-    client.connect(server.servers[0].sockets[0].getsockname())
-    client.sendall(REQUEST)
-    try:
-        await app.began.wait()
-        yield app, client
-    finally:
-        client.close()
-        server.should_exit = True
-        await task
+    async with serving(app) as address:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        client.connect(address)
+        client.sendall(REQUEST)
+        try:
+            await app.began.wait()
+            yield app, client
+        finally:
+            client.close()
 
 
 def read_all(client: socket.socket, size: int) -> None:

@@ -17,6 +17,7 @@ from relay.client_side import ClientClose
 from relay.ending import Cause
 from relay.rehearsal.matrix.client import deafen
 from relay.server.protocol import EXTENSION, ClientConnection, WatchedProtocol
+from tests.relay.server.serving import serving
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 
@@ -56,24 +57,18 @@ class Server:
 async def served(request: bytes = HEAD % 0, buffer: int = 0) -> AsyncIterator[tuple[Server, socket.socket]]:
     """A client's bare socket whose request the application has begun to answer."""
     app = Server()
-    config = uvicorn.Config(app, port=0, http=WatchedProtocol, lifespan="off", log_config=None)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    task = asyncio.ensure_future(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-    client = socket.socket()
-    if buffer:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    client.connect(server.servers[0].sockets[0].getsockname())
-    await asyncio.to_thread(client.sendall, request)
-    await asyncio.wait_for(app.began.wait(), 5)
-    try:
-        yield app, client
-    finally:
-        client.close()
-        app.release.set()
-        server.should_exit = True
-        await task
+    async with serving(app) as address:
+        client = socket.socket()
+        if buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.connect(address)
+        await asyncio.to_thread(client.sendall, request)
+        await asyncio.wait_for(app.began.wait(), 5)
+        try:
+            yield app, client
+        finally:
+            client.close()
+            app.release.set()
 
 
 def reset(client: socket.socket) -> None:

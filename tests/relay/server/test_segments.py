@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import uvicorn
-
 from relay.exchange import Exchange
 from relay.server.handler import Delivery
 from relay.server.protocol import WatchedProtocol
+from tests.relay.server.serving import serving
 
 HEADERS = [(b"content-type", b"text/event-stream")]
 REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 0\r\n\r\n"
@@ -48,20 +47,12 @@ async def served(answer: Callable[[Delivery], Any]) -> AsyncIterator[tuple[async
         await answer(delivery)
 
     Counting.writes = []
-    config = uvicorn.Config(application, port=0, http=CountedProtocol, lifespan="off", log_config=None)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    task = asyncio.ensure_future(server._serve())
-    while not server.started:
-        await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        server.should_exit = True
-        await task
+    async with serving(application, CountedProtocol) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
 
 
 async def until(reader: asyncio.StreamReader, end: bytes) -> bytes:
