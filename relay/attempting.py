@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -212,6 +213,8 @@ class Run:
         whole = b"".join(parts)
         if self.question.main and not whole:
             raise AttemptFailed(Cause.EOF, "the body was empty", again=False)
+        if not self.question.main and _ends_by_its_close(response) and _is_cut(whole):
+            raise _cut_by_its_close(whole)
         try:
             body = self.reading.read_whole(whole)
         except AttemptFailed as failure:
@@ -235,8 +238,7 @@ class Run:
         if found is not None:
             raise AttemptFailed(Cause.EOF, "an event stream came, and ended before its end", again=False)
         if by_close and body.lstrip()[:1] == b"{":
-            detail = f"the connection was closed after {len(body)} bytes, inside the JSON"
-            raise AttemptFailed(Cause.TRUNCATED_BODY, detail, again=False)
+            raise _cut_by_its_close(body)
         raise failure
 
     async def _open_raw(self, response: httpx.Response) -> HttpResponseBase:
@@ -275,6 +277,27 @@ class Run:
         self.exchange.note(cause, detail, at)
         if self.exchange.client is not None:
             self.exchange.client.abort()
+
+
+def _is_cut(body: bytes) -> bool:
+    """Whether a body that begins as JSON is neither that nor, by its last line, JSON lines."""
+    text = body.strip()
+    if text[:1] not in (b"{", b"["):
+        return False
+    return not any(_parses(part) for part in (text, text.rpartition(b"\n")[2]))
+
+
+def _parses(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _cut_by_its_close(body: bytes) -> AttemptFailed:
+    detail = f"the connection was closed after {len(body)} bytes, inside the JSON"
+    return AttemptFailed(Cause.TRUNCATED_BODY, detail, again=False)
 
 
 def _ends_by_its_close(response: httpx.Response) -> bool:

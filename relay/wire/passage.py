@@ -64,6 +64,8 @@ class Passage:
             return frame.raw + self.dialect.after_error  # nothing of the upstream's follows
         if self._tries and mark.kind in SPOKEN:
             self._learn(frame, mark)
+        if mark.kind is Kind.PING and getattr(self.scanner, "closed", False) and self.answer.finish is None:
+            return b""  # the array's end, before the answer's: behind it the client could not be told that it broke
         return b"" if self._withholds_usage and mark.kind is Kind.USAGE else frame.raw
 
     def _learn(self, frame: Frame, mark: Mark) -> None:

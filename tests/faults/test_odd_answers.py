@@ -46,8 +46,18 @@ def whole_and_deep(client: socket.socket) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
 
 
+def closed_early(client: socket.socket) -> None:
+    """An array that ends, with an answer in it that does not."""
+    body = b'[{"candidates": [{"content": {"parts": [{"text": "half"}]}}]}\n]'
+    client.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + body)
+
+
+def cut_inside(client: socket.socket) -> None:
+    client.sendall(b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{"data": [{"embedding": [1, 2')
+
+
 PLAYS: dict[str, Callable[[socket.socket], None]] = {
-    play.__name__: play for play in (after_pings, beyond_http, without_end, whole_and_deep)
+    play.__name__: play for play in (after_pings, beyond_http, without_end, whole_and_deep, closed_early, cut_inside)
 }
 
 
@@ -65,7 +75,7 @@ def play(client: socket.socket) -> None:
         raw = b""
         while not raw.endswith(b"}"):
             raw += client.recv(65536)
-        PLAYS[json.loads(raw.partition(b"\r\n\r\n")[2])["model"]](client)
+        next(play for name, play in PLAYS.items() if name.encode() in raw)(client)
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +130,17 @@ def test_a_request_that_cannot_be_put_into_other_words_is_a_bad_request(odd: Gat
     answer = asked(odd, "chat/beyond_http", tools=[{"name": "f", "input_schema": {"a": deep}}])
     assert answer.status_code == 400
     assert ending(odd, answer) == ("rejected", "bad-request", "client")
+
+
+def test_an_array_that_ends_before_its_answer_does_holds_the_error_all_the_same(odd: Gateway) -> None:
+    url = f"{odd.url}/v1beta/models/closed_early:streamGenerateContent"
+    answer = httpx.post(url, json={"contents": []}, headers={"x-goog-api-key": KEY}, timeout=20)
+    assert ending(odd, answer) == ("upstream-premature", "eof", "upstream")
+    assert "error" in answer.json()[-1]
+
+
+def test_a_neighbours_json_that_is_cut_by_its_close_is_not_whole(odd: Gateway) -> None:
+    body = {"model": "cut_inside", "input": "Hi."}
+    answer = httpx.post(f"{odd.url}/v1/embeddings", json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=20)
+    assert answer.status_code == 504
+    assert ending(odd, answer) == ("upstream-premature", "truncated-body", "upstream")
