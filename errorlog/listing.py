@@ -64,6 +64,7 @@ def surroundings(request: HttpRequest, cl: GroupList) -> dict[str, Any]:
     head = presenting.head_of(period, cl.requests)
     state = next(spec for spec in cl.filter_specs if isinstance(spec, StateFilter)).chosen()
     chips = _chips(request, cl)
+    unread = reading.unread_total(reader_of(request))
     faults = {fault: count for fault, count in head.faults.items() if count}
     context = {
         "period": period,
@@ -78,7 +79,8 @@ def surroundings(request: HttpRequest, cl: GroupList) -> dict[str, Any]:
         "menus": [_menu(cl, spec) for spec in cl.filter_specs if spec.parameter_name not in NOT_A_MENU],
         "chips": chips,
         "remarks": _remarks(cl),
-        "unread_events": reading.unread_total(reader_of(request)),
+        "unread_events": unread,
+        "unbadged_events": unread - reading.badge_number(reader_of(request)),
         "drawn": period.label if period.drawn == period.hours else DAY.label,
         "kept": [(name, value) for name, value in request.GET.items() if name not in ("q", "p", "e")],
         "page": cl.paginator.get_page(cl.page_num),

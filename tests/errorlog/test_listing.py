@@ -259,3 +259,12 @@ def test_pages_of_fifty(admin_client: Client, event: Build) -> None:
     first, second = page(admin_client), page(admin_client, p="2")
     assert len(order(first)) == 50 and len(order(second)) == 10 and not set(order(first)) & set(order(second))
     assert "Page 1 of 2" in words(first) and 'rel="next"' in first and 'rel="prev"' in second
+
+
+def test_the_button_that_reads_all_says_what_the_badge_leaves_out(admin_client: Client, event: Build) -> None:
+    group(event, "a", 3)
+    assert "badge leaves out" not in page(admin_client)
+    group(event, "b", 2, fault="client", cause="fin")
+    text = page(admin_client)
+    assert "Mark all read 5" in words(text)
+    assert "The badge leaves out 2 of them" in text
