@@ -124,6 +124,19 @@ class ClientConnection:
         info = self._tcp_info()
         return info[RETRANSMITS] + info[PROBES] if info else 0
 
+    def timed_out(self) -> Cause:
+        """Why the kernel gave the connection up: it does so also for a client that answers its probes but never reads (tcp(7)).
+
+        Probes come at doubling distances, so the last one that was answered lies less than half of the time back.
+        """
+        unheard = self.unheard_for()
+        try:
+            sock = self.transport.get_extra_info("socket")
+            allowed = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+        except (OSError, AttributeError, ValueError):
+            return Cause.TCP_TIMEOUT
+        return Cause.WRITE_TIMEOUT if unheard is not None and unheard < allowed * 0.75 else Cause.TCP_TIMEOUT
+
     def unread_for(self, now: float) -> float:
         """Seconds for which writing has been blocked and the client's kernel took nothing; asked again while it lasts.
 
@@ -274,7 +287,7 @@ class WatchedProtocol(HttpToolsProtocol):
         elif isinstance(exc, ConnectionResetError):
             self._leave("reset", Cause.CLIENT_RESET)
         elif number == errno.ETIMEDOUT or isinstance(exc, TimeoutError):
-            self._leave("timeout", Cause.TCP_TIMEOUT)
+            self._leave("timeout", self.connection.timed_out())
         else:
             name = errno.errorcode.get(number, type(exc).__name__) if number else type(exc).__name__
             self._leave(name, Cause.UNDELIVERED, name)

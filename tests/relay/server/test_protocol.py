@@ -169,6 +169,18 @@ async def test_a_client_that_reads_nothing_still_acknowledges_and_one_that_vanis
     assert asked <= asked_in_vain and asked_in_vain >= 1
 
 
+@pytest.mark.parametrize(("deaf", "cause"), [(False, Cause.WRITE_TIMEOUT), (True, Cause.TCP_TIMEOUT)])
+async def test_the_kernel_gives_up_a_client_that_never_reads_and_one_that_vanished_alike(deaf: bool, cause: Cause) -> None:
+    async with served(buffer=8192) as (app, client):
+        sock = app.connection.transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 3000)
+        await filled(app)
+        if deaf:
+            deafen(client)
+        close = await asyncio.wait_for(app.ends.get(), 20)
+    assert (close.how, close.cause) == ("timeout", cause)
+
+
 async def test_a_connection_that_is_closed_can_still_be_asked() -> None:
     async with served() as (app, client):
         client.close()
