@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -215,6 +214,10 @@ STATUS_OF_CODE = {
 }
 
 
+# The members in which a whole answer of any protocol says something of itself.
+ANSWERING = frozenset({"choices", "output", "content", "candidates", "promptFeedback", "usageMetadata", "response", "done"})
+
+
 def failure_of(error: Any) -> UpstreamFailure:
     """The failure in an error object of any dialect (or a bare text)."""
     if not isinstance(error, dict):
@@ -276,19 +279,35 @@ def whole(body: bytes, answer: Answer | None = None) -> dict[str, Any]:
     return value
 
 
-def member_error(body: dict[str, Any]) -> Any:
-    """The `error` member of an answer; None when it has none."""
-    return body.get("error") or None
+def bare_error(body: dict[str, Any]) -> Any:
+    """An error that is no `error` member; None when it is none.
+
+    `"object": "error"` (vLLM), a bare message with a code (gateways before the upstream), a `detail` (FastAPI servers).
+    """
+    if body.get("object") == "error":
+        return body
+    if isinstance(body.get("message"), str) and not body.keys().isdisjoint(("code", "status", "statusCode", "status_code")):
+        return body
+    return {"message": body["detail"]} if isinstance(body.get("detail"), str) else None
 
 
-def whole_answer(body: bytes, answer: Answer, error_in: Callable[[dict[str, Any]], Any] = member_error) -> dict[str, Any] | None:
+def whole_error(body: dict[str, Any]) -> Any:
+    """What a whole answer says of a failure, be it in an empty `error`; None when it is an answer, of whatever protocol."""
+    if body.get("error"):
+        return body["error"]
+    if not body.keys().isdisjoint(ANSWERING):
+        return None
+    return body if body.get("error") in ("", {}, []) else bare_error(body)
+
+
+def whole_answer(body: bytes, answer: Answer) -> dict[str, Any] | None:
     """The JSON object of a whole answer, which is one event and the end; None when it is an error, which `answer` then holds.
 
     Raises:
         MalformedBody: it is no JSON object.
     """
     value = whole(body, answer)
-    said = error_in(value)
+    said = whole_error(value)
     if said is not None:
         answer.failure = failure_of(said)
         return None

@@ -12,6 +12,7 @@ from relay.wire.events import (
     Mark,
     RequestFacts,
     Usage,
+    bare_error,
     count,
     decoded,
     failure_of,
@@ -37,20 +38,12 @@ USAGE, FINISH, ERROR, OTHER = (
 
 
 def error_in(body: dict[str, Any]) -> Any:
-    """What a chunk or answer says of a failure; None when it is no error.
-
-    Besides the `error` member of nearly all: `"object": "error"` (vLLM), a `detail` without choices (FastAPI servers), and
-    a bare message with a code (gateways before the upstream).
-    """
+    """What a chunk says of a failure; None when it is no error."""
     if body.get("error"):
         return body["error"]
     if isinstance(body.get("choices"), list):
         return None
-    if body.get("object") == "error":
-        return body
-    if isinstance(body.get("message"), str) and not body.keys().isdisjoint(("code", "status", "statusCode", "status_code")):
-        return body
-    return {"message": body["detail"]} if isinstance(body.get("detail"), str) else None
+    return bare_error(body)
 
 
 class Reader:
@@ -157,7 +150,7 @@ def usage_of(usage: dict[str, Any]) -> Usage:
 
 def read_whole(body: bytes, answer: Answer) -> None:
     """A chat completion that was not streamed. Raises MalformedBody."""
-    value = whole_answer(body, answer, error_in)
+    value = whole_answer(body, answer)
     if value is None:
         return
     answer.response_id = value["id"] if isinstance(value.get("id"), str) else None

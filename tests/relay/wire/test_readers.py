@@ -74,6 +74,34 @@ def test_an_error_nested_deeper_than_can_be_written_is_an_error_all_the_same(tag
     assert answer.failure.message
 
 
+@pytest.mark.parametrize(
+    "body", [{"error": {}}, {"error": ""}, {"detail": "no"}, {"object": "error"}, {"message": "no", "code": 1}]
+)
+@pytest.mark.parametrize("tag", TAGS)
+def test_a_whole_body_that_only_tells_of_an_error_is_no_answer(tag: str, body: dict[str, object]) -> None:
+    answer = Answer()
+    DIALECTS[tag].read_whole(orjson.dumps(body), answer)
+    assert answer.failure is not None
+    assert answer.failure.message
+
+
+ANSWERS: dict[str, dict[str, object]] = {
+    "chat": {"choices": []},
+    "responses": {"output": []},
+    "messages": {"content": []},
+    "gemini": {"usageMetadata": {}},
+    "ollama": {"message": {"content": ""}, "done": True},
+}
+
+
+@pytest.mark.parametrize("said", [None, False, "", {}])
+@pytest.mark.parametrize("tag", TAGS)
+def test_an_answer_with_an_empty_error_is_an_answer(tag: str, said: object) -> None:
+    answer = Answer()
+    DIALECTS[tag].read_whole(orjson.dumps(ANSWERS[tag] | {"error": said}), answer)
+    assert answer.failure is None
+
+
 @pytest.mark.parametrize("tag", TAGS)
 def test_a_request_nested_deeper_than_can_be_written_has_facts(tag: str) -> None:
     body = orjson.loads(b'{"model":"m","tools":' + b"[" * 300 + b"]" * 300 + b"}")
