@@ -55,7 +55,7 @@ def configuration(
 ) -> str:
     """The text of a RELAY_CONFIG."""
     tables = {"upstream": upstreams, "route": routes, "client_key": client_keys, "price": prices}
-    return tomli_w.dumps({name: list(given) for name, given in tables.items()})
+    return tomli_w.dumps({name: rows for name, given in tables.items() if (rows := list(given))})
 
 
 def usual(
