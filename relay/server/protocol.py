@@ -259,6 +259,7 @@ class WatchedProtocol(HttpToolsProtocol):
             return
         self._deaf = True
         if newest is active and active.more_body:
+            active.keep_alive = False  # it may be under way already, by an application that does not read its body
             self.loop.call_soon(self._object, active, msg)  # its task, which may only have been made, has begun by then
             return
         if newest is not active and newest.more_body:

@@ -203,6 +203,29 @@ async def test_a_slow_reader_makes_progress_though_writing_stays_blocked() -> No
     assert unread < 0.5
 
 
+async def test_an_answer_begun_before_a_body_that_is_no_http_ends_with_its_connection() -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"o", "more_body": True})
+        begun.set()
+        await release.wait()
+        await send({"type": "http.response.body", "body": b"k"})
+
+    async with serving(application) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        await begun.wait()
+        writer.write(b"no size\r\n")
+        await asyncio.sleep(0.1)
+        release.set()
+        raw = await asyncio.wait_for(reader.read(), 2)
+        writer.close()
+    assert raw.endswith(b"\r\n\r\nok")
+    assert raw.count(b"HTTP/1.1 ") == 1
+
+
 async def test_what_is_queued_behind_a_request_is_not_answered_when_the_client_has_gone() -> None:
     async with served(HEAD % 0 + HEAD % 0) as (app, client):
         client.close()
