@@ -77,7 +77,9 @@ class Adapter:
     ) -> httpx.Request:
         """The request to `upstream`: the client's headers less what is not its to send, and the credential."""
         url = self.url(upstream, path, query)
-        sent = [(name, value) for name, value in headers if name not in DROPPED_HEADERS]
+        sent = [pair for pair in headers if pair[0] not in DROPPED_HEADERS]
+        if named := named_by_connection(headers):
+            sent = [pair for pair in sent if pair[0] not in named]
         for default in self.default_headers:
             if not any(name == default[0] for name, _ in sent):
                 sent.append(default)
@@ -93,6 +95,15 @@ class Adapter:
             "fresh": fresh,
         }
         return request_of(method, url, sent, body, extensions)
+
+
+def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """The headers that are for one hop alone, since `Connection` names them (RFC 9110, 7.6.1)."""
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name == b"connection" and value not in (b"keep-alive", b"close"):
+            named.update(token.strip() for token in value.lower().split(b","))
+    return named
 
 
 def by_http(request: httpx.Request) -> httpx.Request:

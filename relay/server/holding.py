@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from proxy_project import environment as env
@@ -67,8 +68,9 @@ def _take(descriptor: int, folder: Path) -> None:
         raise env.SettingError(
             f"{name} is in use by another gateway{_holder(descriptor)}; expected a DATA_DIR of its own for each, or that to end."
         )
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+    with suppress(OSError):  # a full disk: the lock holds without a name
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     if _held < 0:
         os.register_at_fork(after_in_child=_let_go)
     _held = descriptor

@@ -99,8 +99,11 @@ def processes(gateway: Gateway) -> dict[str, int]:
     return found
 
 
-def served_by(pid: int, callers: list[Caller]) -> list[Caller]:
-    """Those of the callers whose connection process `pid` holds."""
+LISTENING = "0A"
+
+
+def sockets_of(pid: int) -> list[list[str]]:
+    """The rows of /proc/net/tcp that are process `pid`'s: local address at 1, remote at 2, state at 3."""
     inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -108,7 +111,12 @@ def served_by(pid: int, callers: list[Caller]) -> list[Caller]:
         except FileNotFoundError:
             continue
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    remote = {row[2] for row in rows if row[9] in inodes}
+    return [row for row in rows if row[9] in inodes]
+
+
+def served_by(pid: int, callers: list[Caller]) -> list[Caller]:
+    """Those of the callers whose connection process `pid` holds."""
+    remote = {row[2] for row in sockets_of(pid)}
     return [caller for caller in callers if "%s:%04X" % ("0100007F", caller.port) in remote]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.crash.conftest import Caller, processes, recorded, served_by, until
+from tests.crash.conftest import LISTENING, Caller, processes, recorded, served_by, sockets_of, until
 from tests.gateways import Gateway
 
 pytestmark = pytest.mark.gateway
@@ -86,3 +87,19 @@ def alive(pid: int) -> bool:
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize("demo", [True, False])
+def test_nobody_keeps_a_port_open_that_is_not_its_own(start: Callable[..., Gateway], tmp_path: Path, demo: bool) -> None:
+    """A caller of one that nobody serves would be left waiting, and not refused."""
+    gateway = Gateway(tmp_path, "") if demo else start()
+    try:
+        ports = {
+            name: {int(row[1].split(":")[1], 16) for row in sockets_of(pid) if row[3] == LISTENING}
+            for name, pid in processes(gateway).items()
+        }
+        of_demo = ports.pop("demo upstream", set())
+        assert ports == {"worker 1": {gateway.port}, "shipper": set()}
+        assert len(of_demo) == demo
+    finally:
+        gateway.end()

@@ -35,6 +35,14 @@ def test_the_bytes_of_a_stream_are_the_upstreams_own(gateway: Gateway, upstream:
     assert len(direct) == len(through)
 
 
+def test_what_the_connection_names_goes_no_further(gateway: Gateway, upstream: Any) -> None:
+    named = {"connection": "keep-alive, X-One-Hop", "x-one-hop": "1", "x-all-the-way": "1"}
+    assert ask(gateway, "chat", "ok", **named).status_code == 200
+    sent = upstream.log()[-1].headers
+    assert "x-all-the-way" in sent
+    assert not {"x-one-hop", "connection"} & sent.keys()
+
+
 def test_no_secret_is_recorded(gateway: Gateway) -> None:
     ask(gateway, "chat", "status,code=401,body=echo-key,pair")  # an upstream of its own, since it cools afterwards
     listed = gateway.api.get("/api/audit/entries", params={"limit": 200}).text

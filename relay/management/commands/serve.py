@@ -42,18 +42,21 @@ class Command(BaseCommand):
         alone.managed()
         importlib.import_module("proxy_project.asgi")  # once for all workers, which begin the sooner
         all_is_loaded()
+        if not prepared.demo:
+            demo.close()
         for place in range(settings.WORKERS):
-            parent.add(f"worker {place + 1}", partial(work, listener, place), drains=True)
-        parent.add("shipper", partial(ship, listener, settings.WORKERS))
+            parent.add(f"worker {place + 1}", partial(work, listener, demo, place), drains=True)
+        parent.add("shipper", partial(ship, listener, demo, settings.WORKERS))
         if prepared.demo:
             parent.add("demo upstream", lambda: asyncio.run(rehearse(demo, listener)))
         sys.exit(parent.watch())
 
 
-def work(listener: socket.socket, place: int) -> None:
-    """A worker process; `place` is where it shows its figures."""
+def work(listener: socket.socket, demo: socket.socket, place: int) -> None:
+    """A worker process; `place` is where it shows its figures. The demo upstream's socket is not its to keep open."""
     from relay.server.server import serve
 
+    demo.close()
     metrics.take(place)
     routing.start_refresher()
     serve(listener, loaded=all_is_loaded)
@@ -62,11 +65,12 @@ def work(listener: socket.socket, place: int) -> None:
     metrics.publish()
 
 
-def ship(listener: socket.socket, place: int) -> None:
+def ship(listener: socket.socket, demo: socket.socket, place: int) -> None:
     """The shipper process: until it is told to stop, which the parent does when no worker is left."""
     from relay.shipper import Shipper
 
     listener.close()
+    demo.close()
     metrics.take(place)
     stop = threading.Event()
     when_told(stop.set)
