@@ -21,6 +21,7 @@ from relay.exchange_state import Attempt, ExchangeState
 LIVE: set[Exchange] = set()  # every exchange of this process that has not ended
 metrics.lookers.append(lambda: metrics.gauge("in_flight", len(LIVE)))
 CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+CHUNK_FRAME = len(b"1f4\r\n\r\n")  # of most chunks (RFC 9112, 7.1)
 MAX_GAPS = 4096  # gaps kept for the median; a stream longer than that keeps every second one
 
 
@@ -147,7 +148,7 @@ class Exchange(ExchangeState):
         if self.written_bytes:
             if self.write_marks is None:
                 self.write_marks = WriteMarks()
-            self.write_marks.mark(now, self.written_bytes)
+            self.write_marks.mark(now, self._on_the_wire())
 
     # who ends it
 
@@ -213,6 +214,10 @@ class Exchange(ExchangeState):
             loop_lag=self.wait_lag,
         )
 
+    def _on_the_wire(self) -> int:
+        """What was written, with what frames it: the kernel counts that, too."""
+        return self.written_bytes + self.written_chunks * CHUNK_FRAME
+
     def _unsent_for(self, now: float) -> float:
         """Seconds for which bytes had lain unsent at the least when the client's connection closed.
 
@@ -225,7 +230,7 @@ class Exchange(ExchangeState):
         unsent = (close.not_sent or 0) + close.write_buffer
         if not unsent:
             return 0.0
-        written = self.written_bytes + (self.writing_size if self.writing_since is not None else 0)
+        written = self._on_the_wire() + (self.writing_size if self.writing_since is not None else 0)
         oldest = self.write_marks.age(now, written - unsent) if self.write_marks is not None else 0.0
         return max(now - self.last_client_write, min(close.window_closed, oldest))
 
