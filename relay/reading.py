@@ -120,7 +120,8 @@ class Reading:
         exchange.first_event = exchange.loop.time()
         exchange.terminal_event = exchange.first_event
         self.learn_finish()
-        self.said = answer.usage is None  # nothing else tells of a whole answer's content
+        # nothing but a count of what was written tells of a whole answer's content
+        self.said = answer.usage is None or answer.usage.output is None
         self.note_emptiness()
         exchange.enter(Phase.FINISHING)
         return told

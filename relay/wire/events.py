@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from relay.wire.sse import BOM
+
 
 class Kind(StrEnum):
     """What one upstream event means for the relay."""
@@ -247,6 +249,10 @@ def decoded(data: bytes, answer: Answer | None = None) -> dict[str, Any] | None:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
+        if data.startswith(BOM):  # RFC 8259 lets readers ignore it, and the SDKs do
+            if answer is not None:
+                answer.notes.add("byte-order-mark")
+            return decoded(data.removeprefix(BOM), answer)
         text = data.decode("utf-8", "replace").encode()
         value = _lenient(text) if text != data or b"\\ud" in data or b"\\uD" in data else None
         if text != data and value is not None and answer is not None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.gateway
 
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 DEEP = b"[" * 300 + b"]" * 300
+MARKED = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7}}'
 ERROR = b'{"error": {"message": "no", "code": "never"}}'
 
 
@@ -56,8 +57,15 @@ def cut_inside(client: socket.socket) -> None:
     client.sendall(b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{"data": [{"embedding": [1, 2')
 
 
+def behind_a_mark(client: socket.socket) -> None:
+    """A whole answer that begins with a byte order mark."""
+    body = b"\xef\xbb\xbf" + MARKED
+    client.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+
 PLAYS: dict[str, Callable[[socket.socket], None]] = {
-    play.__name__: play for play in (after_pings, beyond_http, without_end, whole_and_deep, closed_early, cut_inside)
+    play.__name__: play
+    for play in (after_pings, beyond_http, without_end, whole_and_deep, closed_early, cut_inside, behind_a_mark)
 }
 
 
@@ -144,3 +152,11 @@ def test_a_neighbours_json_that_is_cut_by_its_close_is_not_whole(odd: Gateway) -
     answer = httpx.post(f"{odd.url}/v1/embeddings", json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=20)
     assert answer.status_code == 504
     assert ending(odd, answer) == ("upstream-premature", "truncated-body", "upstream")
+
+
+def test_a_byte_order_mark_before_a_whole_answer_is_noted_and_passed_on(odd: Gateway) -> None:
+    body = {"model": "behind_a_mark", "messages": []}
+    answer = httpx.post(f"{odd.url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=20)
+    assert (answer.status_code, answer.content) == (200, b"\xef\xbb\xbf" + MARKED)
+    entry = odd.entry(answer.headers["x-request-id"])
+    assert (entry["outcome"], entry["input_tokens"], entry["evidence"]["notes"]) == ("completed", 7, ["byte-order-mark"])
