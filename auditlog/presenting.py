@@ -70,7 +70,7 @@ def verdict_of(entry: AuditEntry) -> Verdict:
 def figures(entry: AuditEntry) -> list[Figure]:
     """First event, duration, tokens, cost, what was written, status: those that are known."""
     evidence = mapping(entry.evidence)
-    broken = entry.outcome not in (None, "completed", "incomplete")
+    broken, lost = entry.outcome not in (None, "completed", "incomplete"), entry.outcome == "relay-lost"
     ended = ended_at(evidence)
     silence = sum(part.lasted for part in parts_of(evidence) if part.kind == "silence")
     terminal = {True: "terminal event sent", False: "terminal event not sent", None: ""}.get(evidence.get("sent_terminal"), "")
@@ -85,7 +85,7 @@ def figures(entry: AuditEntry) -> list[Figure]:
         ),
         Figure("Speed", f"{entry.tokens_per_second:.1f} tok/s" if entry.tokens_per_second else "", "while it streamed"),
         Figure("Cost", _cost(entry), "of what was seen" if broken else ""),
-        Figure("Written", _written(entry), terminal if entry.stream else ""),
+        Figure("Written", _written(entry), "when it was last heard of" if lost else terminal if entry.stream else ""),
         Figure(
             "Status",
             str(entry.status or entry.client_status or ""),

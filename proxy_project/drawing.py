@@ -37,7 +37,7 @@ ENDS = {
     "connect-refused": "refused",
     "tls": "TLS failed",
     "dns": "DNS failed",
-    "crash": "process died",
+    "crash": "last heard of",
 }
 
 

@@ -201,6 +201,8 @@ def _delivered(evidence: Mapping[str, Any]) -> str:
     status = number(evidence.get("client_status"))
     if status is not None and status >= 400:
         return f"The client was answered with {status:.0f}."
+    if evidence.get("kind") == "relay-lost":
+        return _last_heard(evidence, chunks, amount)
     if chunks == 0:
         return "The client has nothing of the answer."
     if not chunks:
@@ -209,9 +211,23 @@ def _delivered(evidence: Mapping[str, Any]) -> str:
     besides = [f"{beats:.0f} heartbeat{'' if beats == 1 else 's'}"] if beats else []
     if evidence.get("last_sent_event") == "error":
         besides.append("an error event in its own protocol")
-    has = f"The client has {chunks:,.0f} chunk{'' if chunks == 1 else 's'}, {size(amount)}"
+    has = f"The client has {_chunks(chunks)}, {size(amount)}"
     said = f"{has}{', then ' + ' and '.join(besides) if besides else ''}."
     return f"{said} No terminal event was sent." if evidence.get("sent_terminal") is False else said
+
+
+def _last_heard(evidence: Mapping[str, Any], chunks: float | None, amount: float | None) -> str:
+    """What the client had of a request whose process died, when that last told of it."""
+    known = number(mapping(evidence.get("timeline")).get("last_known"))
+    if chunks is None or not known:
+        return "How much of an answer the client has is not known."
+    return (
+        f"The client had {_chunks(chunks)}, {size(amount)} when this was last heard of, after {lasted(known)}; it may have more."
+    )
+
+
+def _chunks(count: float) -> str:
+    return f"{count:,.0f} chunk{'' if count == 1 else 's'}"
 
 
 def _capital(text: Any) -> Any:

@@ -104,6 +104,7 @@ def entry_of(exchange: ExchangeState, verdict: Verdict | None = None) -> dict[st
         "chunks_out": exchange.written_chunks,
         "request_bytes": exchange.request_bytes,
         "attempt_count": len(exchange.attempts),
+        "client_status": exchange.client_status,
     }
     if verdict is None or exchange.ended is None:
         return pruned(entry | {"evidence": _so_far(exchange, attempt) if attempt else None})
@@ -116,7 +117,6 @@ def entry_of(exchange: ExchangeState, verdict: Verdict | None = None) -> dict[st
         "fault": verdict.fault.value if verdict.fault else None,
         "fault_reason": verdict.fault_reason or None,
         "upstream_status": attempt.status if attempt else None,
-        "client_status": exchange.client_status,
         "ttft_ms": _ms(first - exchange.received) if first else None,
         "duration_ms": _ms(duration),
         "payloads": exchange.captured.payloads() if exchange.captured else None,

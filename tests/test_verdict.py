@@ -30,6 +30,15 @@ def test_every_cause_makes_a_whole_sentence_of_whatever_there_is(cause: str, evi
     assert "  " not in sentence
 
 
+def test_a_request_whose_process_died_claims_no_more_than_was_heard_of_it() -> None:
+    known = {"kind": "relay-lost", "written_chunks": 5, "written_bytes": 1331, "timeline": {"last_known": 1050}}
+    told = verdict(known, outcome="relay-lost", cause="crash", fault="relay")
+    assert "The client had 5 chunks, 1.3 KB when this was last heard of, after 1.05 s; it may have more." in told.remark
+    for unknown in ({}, {"written_chunks": 0, "written_bytes": 0}):
+        told = verdict({"kind": "relay-lost", **unknown}, outcome="relay-lost", cause="crash", fault="relay")
+        assert "How much of an answer the client has is not known." in told.remark
+
+
 def test_a_client_that_left_a_silent_upstream() -> None:
     found = verdict(
         SILENT,

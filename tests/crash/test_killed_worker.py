@@ -66,7 +66,23 @@ def test_kill_9_of_all_is_found_at_the_next_start_and_only_what_was_open_is_lost
     for caller in running:
         ending = recorded(gateway, caller.name)
         assert (*ending[:3], ending.events) == ("relay-lost", "crash", "relay", ["StreamRelayLost"])
+        told = ending.evidence  # of one that died within its first second nothing is known but that it began
+        assert ("written_chunks" in told) == ("client_status" in told) == (told["timeline"]["last_known"] > 0)
     assert [recorded(gateway, caller.name).outcome for caller in before] == ["completed"] * 4
+
+
+def test_what_was_last_heard_of_a_stream_is_told_as_that(start: Callable[..., Gateway]) -> None:
+    gateway = start()
+    caller = Caller(gateway, "ok,events=100,gap_ms=50", "told-of")
+    until(lambda: (found := gateway.api.get("/api/audit/entries").json()["items"]) and found[0]["chunks_out"])
+    gateway.kill()
+    caller.wait()
+    gateway.start()
+    evidence = recorded(gateway, "told-of").evidence
+    assert 0 < evidence["written_chunks"] <= caller.told.count(b"data:")
+    assert (evidence["client_status"], evidence["attempts"][0]["status"]) == (200, 200)
+    assert {"request_sent", "first_event"} < evidence["timeline"].keys()
+    assert evidence["timeline"]["last_known"] >= 1000
 
 
 def test_a_killed_shipper_is_started_again_and_nothing_outlives_the_parent(start: Callable[..., Gateway]) -> None:
