@@ -25,6 +25,7 @@ from relay.models import InstanceLease
 
 FAULTS = tuple(fault.value for fault in (Fault.UPSTREAM, Fault.RELAY, Fault.OPERATOR, Fault.UNKNOWN, Fault.CLIENT))
 ABNORMAL = frozenset(outcome.value for outcome, rule in OUTCOMES.items() if rule.abnormal)
+OURS = frozenset((Outcome.RELAY_SHUTDOWN.value, Outcome.RELAY_ERROR.value, Outcome.RELAY_LOST.value))
 NO_UPSTREAM = "no upstream asked"
 
 
@@ -61,7 +62,7 @@ PERIODS = {
 
 @dataclass(slots=True)
 class Standing:
-    """Requests of an upstream that say something of it: all but those that clients ended themselves."""
+    """Requests of an upstream that say something of it: all but those that clients or this gateway ended."""
 
     judged: int = 0
     failed: int = 0
@@ -98,7 +99,7 @@ def traffic(period: Period, now: datetime) -> Traffic:
         found.wholes[place] += count
         found.outcomes[outcome][fault or Fault.UNKNOWN.value] += count
         found.asked[provider] += count
-        if fault != Fault.CLIENT or outcome not in ABNORMAL:
+        if outcome not in ABNORMAL or (outcome not in OURS and fault not in (Fault.CLIENT, Fault.RELAY)):
             for standing in (found.standing, found.lately) if hour >= lately else (found.standing,):
                 standing[provider].judged += count
                 standing[provider].failed += count if outcome in ABNORMAL else 0

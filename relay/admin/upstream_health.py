@@ -47,6 +47,7 @@ class UpstreamHealth:
     protocol: str
     state: str  # healthy, degraded, failing, cooling, idle, off
     note: str
+    judged_by: str  # how the note's figures and the rate go with the number of requests
     streams: int
     in_flight: int
     rate: str
@@ -75,6 +76,7 @@ def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: 
         protocol=row.protocol,
         state=state,
         note=note,
+        judged_by=_judged_by(broken, streams, found.standing[row.name], period),
         streams=streams,
         in_flight=running,
         rate=share(broken, streams),
@@ -114,6 +116,17 @@ def _judged(standing: Standing) -> str:
     share_of_all = standing.failed / standing.judged
     many = standing.failed >= DEGRADED_LEAST and share_of_all >= DEGRADED_SHARE
     return "degraded" if many or share_of_all >= DEGRADED_OF_FEW else "healthy"
+
+
+def _judged_by(broken: int, asked: int, standing: Standing, period: Period) -> str:
+    """Why the state counts fewer requests than were asked; "" when nothing was."""
+    if not asked:
+        return ""
+    said = f"In {period.words}: {broken:,} of {asked:,} requests broke by its own fault."
+    if not (left_out := asked - standing.judged):
+        return said
+    whose = "one that a client or this gateway" if left_out == 1 else f"{left_out:,} that clients or this gateway"
+    return f"{said} The state is judged by {standing.judged:,}: it leaves out {whose} ended."
 
 
 def _failures(standing: Standing) -> str:

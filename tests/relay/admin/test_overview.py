@@ -154,6 +154,26 @@ def test_few_requests_and_the_last_two_hours_tell_how_an_upstream_stands(
     assert (row.state, row.note) == (state, note)
 
 
+def test_what_this_gateway_broke_does_not_count_against_an_upstream(admin_client: Client) -> None:
+    make_upstream(name="openai")
+    counted(0, "completed", 3)
+    counted(0, "upstream-error", 1, "upstream")
+    counted(0, "relay-lost", 4, "relay")
+    counted(0, "relay-lost", 1, "")
+    counted(0, "relay-shutdown", 2, "operator")
+    counted(0, "client-write-failed", 1, "relay")
+    counted(0, "client-abort", 1, "client")
+    found = overview.traffic(DAY, NOW)
+    assert found.standing["openai"] == overview.Standing(judged=4, failed=1)
+    (row,) = health(DAY, found, overview.in_flight(NOW), NOW)
+    assert (row.state, row.streams) == ("healthy", 13)
+    assert row.judged_by == (
+        "In the last 24 hours: 1 of 13 requests broke by its own fault. "
+        "The state is judged by 4: it leaves out 9 that clients or this gateway ended."
+    )
+    assert f'title="{row.judged_by}"' in admin_client.get("/admin/").content.decode()
+
+
 def test_upstreams_that_need_somebody_come_first() -> None:
     for name in ("a", "b", "c", "d"):
         make_upstream(name=name, enabled=name != "a")
