@@ -55,8 +55,8 @@ SAYS: dict[str, str] = {
     "bad-compression": "{upstream} sent a body that could not be decompressed{after}.",
     "upstream-protocol": "{upstream} broke the HTTP protocol{after}.",
     # client
-    "fin": "{client} left by choice (FIN){left}.",
-    "client-reset": "{client} left by choice (reset){left}.",
+    "fin": "{client} closed its connection (FIN){left}.",
+    "client-reset": "{client} reset its connection{left}.",
     "undelivered": "The connection of {client} broke with bytes unsent{left}.",
     "write-timeout": "{client} read nothing for too long and was given up{left}.",
     "tcp-timeout": "{client} vanished from the network{left}.",

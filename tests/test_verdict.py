@@ -49,9 +49,19 @@ def test_a_client_that_left_a_silent_upstream() -> None:
         client="k",
     )
     assert found.sentence == (
-        "The client <b>k</b> left by choice (FIN) after <b>41.2\u00a0s</b> in which the upstream <b>vllm-berlin</b> sent nothing."
+        "The client <b>k</b> closed its connection (FIN) after <b>41.2\u00a0s</b> in which the upstream <b>vllm-berlin</b> sent nothing."
     )
     assert (found.fault, found.remark) == ("upstream", "Client left after 41.2 s of silence.")
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [("fin", "The client <b>k</b> closed its connection (FIN)."), ("client-reset", "The client <b>k</b> reset its connection.")],
+)
+def test_no_intent_is_read_into_how_a_client_left(cause: str, said: str) -> None:
+    """A killed process sends a FIN, too."""
+    assert verdict({}, outcome="client-abort", cause=cause, fault="client", client="k").sentence == said
+    assert not [words for words in SAYS.values() if "by choice" in words]
 
 
 def test_a_premature_close() -> None:
