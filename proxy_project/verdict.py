@@ -134,7 +134,7 @@ def _phrases(evidence: Mapping[str, Any], client: str | None, outcome: str) -> d
         "client": _named("the client", client),
         "after": after,
         "silent": silent,
-        "left": _left(after, silence, upstream, outcome),
+        "left": _left(evidence, silence, upstream, outcome),
         "status": format_html(" ({})", f"{status:.0f}") if status is not None else NOTHING,
         "code": _code(evidence),
         "credential": format_html(" <b>{}</b>", credential) if credential else NOTHING,
@@ -148,19 +148,24 @@ def _figure(ms: float) -> SafeString:
     return format_html("<b>{}</b>", lasted(ms).replace(" ", "\u00a0"))
 
 
-def _left(after: SafeString, silence: float, upstream: SafeString, outcome: str) -> SafeString:
-    if silence >= 1000 and outcome == "client-abort":
-        return format_html(" after {} in which {} sent nothing", _figure(silence), upstream)
-    return after
+def _left(evidence: Mapping[str, Any], silence: float, upstream: SafeString, outcome: str) -> SafeString:
+    """When a client left: after how much silence, and of how much that had come before it."""
+    if silence < 1000 or outcome != "client-abort":
+        return _after(evidence)
+    if events := number(evidence.get("event_count")):
+        return format_html(" after {} of silence from {} that followed {}", _figure(silence), upstream, _events(events))
+    return format_html(" after {} in which {} sent nothing", _figure(silence), upstream)
 
 
 def _after(evidence: Mapping[str, Any]) -> SafeString:
     events = number(evidence.get("event_count"))
     if events is None:
         return NOTHING
-    if not events:
-        return SafeString(" before the first event")
-    return format_html(" after <b>{} event{}</b>", f"{events:,.0f}", "" if events == 1 else "s")
+    return format_html(" after {}", _events(events)) if events else SafeString(" before the first event")
+
+
+def _events(events: float) -> SafeString:
+    return format_html("<b>{} event{}</b>", f"{events:,.0f}", "" if events == 1 else "s")
 
 
 def _code(evidence: Mapping[str, Any]) -> SafeString:

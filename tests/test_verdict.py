@@ -49,7 +49,8 @@ def test_a_client_that_left_a_silent_upstream() -> None:
         client="k",
     )
     assert found.sentence == (
-        "The client <b>k</b> closed its connection (FIN) after <b>41.2\u00a0s</b> in which the upstream <b>vllm-berlin</b> sent nothing."
+        "The client <b>k</b> closed its connection (FIN) after <b>41.2\u00a0s</b> of silence from the upstream <b>vllm-berlin</b> "
+        "that followed <b>53 events</b>."
     )
     assert (found.fault, found.remark) == ("upstream", "Client left after 41.2 s of silence.")
 
@@ -62,6 +63,12 @@ def test_no_intent_is_read_into_how_a_client_left(cause: str, said: str) -> None
     """A killed process sends a FIN, too."""
     assert verdict({}, outcome="client-abort", cause=cause, fault="client", client="k").sentence == said
     assert not [words for words in SAYS.values() if "by choice" in words]
+
+
+def test_a_client_that_left_a_silence_after_nobody_knows_how_many_events() -> None:
+    found = verdict({**SILENT, "event_count": None}, outcome="client-abort", cause="fin").sentence
+    assert found.endswith("after <b>41.2\u00a0s</b> in which the upstream <b>vllm-berlin</b> sent nothing.")
+    assert "followed <b>1 event</b>." in verdict({**SILENT, "event_count": 1}, outcome="client-abort", cause="fin").sentence
 
 
 def test_a_premature_close() -> None:
