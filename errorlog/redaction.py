@@ -45,7 +45,7 @@ _SCHEME = re.compile(r"(Bearer|Basic|Token|Digest)\s+(.+)", re.IGNORECASE | re.A
 # Parts of which, in lower case, every text that a rule below would change holds one. Whoever wants to know quickly whether
 # a text can be left alone asks for these: here, and in the recorder on the path of each request.
 NEEDLES = (
-    *("sk-", "pk-", "rk-", "epi_", "eyj", "aiza", "ya29.", "gsk_", "xai-", "hf_", "ghp_", "gho_", "ghs_", "ghu_"),
+    *("sk-", "pk-", "rk-", "epk_", "eyj", "aiza", "ya29.", "gsk_", "xai-", "hf_", "ghp_", "gho_", "ghs_", "ghu_"),
     *("github_pat_", "xox", "akia", "bearer", "basic", "@", "=", "authorization", "api-key", "api_key", "apikey"),
     *("access_token", "access-token", "refresh_token", "refresh-token", "id_token", "id-token", 'token"', "token'", "token\\"),
     *("secret", "private_key", "private-key", "cookie", "session", "csrf", "password", "passwd"),
@@ -57,7 +57,7 @@ _EDGE = rf"(?:(?<![A-Za-z0-9_\-])|{_ESCAPED})"
 _SHAPES = re.compile(
     rf"(?:(?<![A-Za-z0-9])|{_ESCAPED})(?:"
     r"(?:sk|pk|rk)-[A-Za-z0-9_\-]{4,}"  # OpenAI, Anthropic, Stripe and those who copied them
-    r"|epi_[A-Za-z0-9_\-]{4,}"  # our client keys
+    r"|epk_[A-Za-z0-9_\-]{4,}"  # our client keys
     r"|AIza[0-9A-Za-z_\-]{16,}|ya29\.[0-9A-Za-z_\-.]{8,}"  # Google
     r"|(?:gsk_|xai-|hf_|gh[opsu]_|github_pat_)[A-Za-z0-9_\-]{8,}"
     r"|xox[abprs]-[A-Za-z0-9\-]{8,}|AKIA[0-9A-Z]{12,}"

@@ -63,7 +63,7 @@ def test_a_key_inside_text_is_masked(text):
     "secret",
     [
         "sk-ant-api03-aaaaBBBB11112222",
-        "epi_ZmFrZS1rZXktZm9yLXRlc3Rz",
+        "epk_ZmFrZS1rZXktZm9yLXRlc3Rz",
         "AIzaSyA1234567890abcdefghijklmnopq",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMTIz",
         "gsk_abcdefghijklmnop1234",

@@ -18,7 +18,7 @@ CORE = st.text(string.ascii_letters + string.digits, min_size=24, max_size=48)
 SHAPES = (
     "sk-{}",
     "sk-ant-api03-{}",
-    "epi_{}",
+    "epk_{}",
     "AIza{}",
     "Authorization: Bearer {}",
     '{{"authorization": "Bearer {}"}}',

@@ -8,7 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from errorlog.redaction import redact_text
 from relay import vault
+from relay.harmless import harmless
 from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, RouteUpstream, Upstream
 from tests.relay.rows import make_credential, make_key, make_route, make_upstream
 
@@ -170,6 +172,13 @@ def test_a_hint_never_gives_more_than_a_quarter_of_the_key() -> None:
     assert vault.hint("abcdefgh") == "ab…"
     assert vault.hint(vault.new_client_key()).startswith("epk_")
     assert len(vault.hint("x" * 100)) == 9
+
+
+def test_a_client_key_is_known_as_a_secret_wherever_it_stands() -> None:
+    """The log apps know nothing of the gateway, so its prefix is written down twice: here the two are held together."""
+    key = vault.new_client_key()
+    assert key not in redact_text(f"somebody said {key}, and went on")
+    assert not harmless({"id": "", "message": f"somebody said {key}"})
 
 
 def test_rotation_gives_a_new_key_and_an_end_to_the_old_one() -> None:
