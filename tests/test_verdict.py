@@ -49,8 +49,8 @@ def test_a_client_that_left_a_silent_upstream() -> None:
         client="k",
     )
     assert found.sentence == (
-        "The client <b>k</b> closed its connection (FIN) after <b>41.2\u00a0s</b> of silence from the upstream <b>vllm-berlin</b> "
-        "that followed <b>53 events</b>."
+        "The client <b>k</b> closed its connection (FIN) after <b>41.2\u00a0s</b> of silence from the upstream "
+        "<b>vllm-berlin</b> that followed <b>53 events</b>."
     )
     assert (found.fault, found.remark) == ("upstream", "Client left after 41.2 s of silence.")
 
