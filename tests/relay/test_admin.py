@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from relay import routing, vault
-from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, Upstream
+from relay.models import ClientKey, ConfigVersion, Credential, Price, Route, Spend, Upstream
 from tests.relay.answering import Answering
 from tests.relay.rows import make_credential, make_key, make_route, make_upstream
 
@@ -245,6 +245,29 @@ def test_only_who_may_change_a_key_may_rotate_it(client: Client, django_user_mod
     digest = row.digest
     row.refresh_from_db()
     assert row.digest == digest
+
+
+def test_the_list_says_what_keys_may_use_what_they_used_today_and_which_are_over_budget(
+    admin_client: Client, django_assert_max_num_queries: Any
+) -> None:
+    today = datetime.now(UTC).date()
+    for label, budget, used in (("spent", 1000, 1000), ("thrifty", 5000, 1234), ("fresh", 700, 0)):
+        key = make_key(label, f"key of {label}", tokens_per_day=budget, max_concurrency=3 if label == "thrifty" else None)
+        Spend.objects.create(client_key=key, day=today - timedelta(days=1), tokens=9999)
+        if used:
+            Spend.objects.create(client_key=key, day=today, tokens=used)
+    make_key("free", "key of free")
+    with django_assert_max_num_queries(8):
+        text = page(admin_client, "clientkey_changelist")
+    cells = dict(zip(re.findall(r'change/">(\w+)</a>', text), re.findall(r'"field-state">([^<]*)</td>', text), strict=True))
+    assert cells == {"free": "ready", "fresh": "ready", "spent": "over budget until 00:00 UTC", "thrifty": "ready"}
+    assert re.findall(r'"field-limits">([^<]*)</td>', text) == [
+        "none",
+        "0 of 700 tokens used today",
+        "1,000 of 1,000 tokens used today",
+        "3 at once, 1,234 of 5,000 tokens used today",
+    ]
+    assert "1,234 of 5,000" in page(admin_client, "clientkey_change", ClientKey.objects.get(label="thrifty").pk)
 
 
 # ---- trying a credential
