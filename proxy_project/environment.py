@@ -1,15 +1,19 @@
 """Typed reading of environment variables, with one sentence for each mistake.
 
-Nothing here has a side effect but `make_folder` and `secret_key`, which the settings call last; so a bad setting is
-refused before anything was changed.
+Nothing here has a side effect but `make_folder` and `kept_secret_key`, which the settings call last; so a bad setting
+is refused before anything was changed.
 """
 
 import os
 import secrets
 import zlib
 from pathlib import Path
+from typing import Any
+
+import dj_database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 
 
 class SettingError(Exception):
@@ -109,6 +113,23 @@ def data_dir() -> Path:
     return Path(text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().absolute()
 
 
+def database(folder: Path) -> dict[str, Any]:
+    """`DATABASE_URL` as Django's settings of a database; SQLite in `folder` by default. Never repeats it: it may hold a password.
+
+    Raises:
+        SettingError: it cannot be read, names no database, or another kind than SQLite and PostgreSQL.
+    """
+    try:
+        url = text("DATABASE_URL", f"sqlite:///{folder / 'epitaph.sqlite3'}")
+        found: dict[str, Any] = {**dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)}
+    except (ValueError, dj_database_url.ParseError):
+        found = {}
+    named = found.get("NAME") or "service" in found.get("OPTIONS", {})
+    if not named or found.get("ENGINE") not in ENGINES:
+        raise SettingError("DATABASE_URL cannot be used; expected sqlite:///file or postgres://user@host/name.")
+    return found
+
+
 def make_folder(folder: Path) -> None:
     """Makes DATA_DIR if it is missing (mode 700), and checks that it can be written to.
 
@@ -129,26 +150,36 @@ def instance(folder: Path) -> str:
     return text("INSTANCE") or f"{os.uname().nodename}-{zlib.crc32(os.fsencode(folder)) & 0xFFFF:04x}"
 
 
-def secret_key(folder: Path) -> str:
-    """`SECRET_KEY`, or the one in `folder/secret_key`, which is made once with mode 600.
+def given_secret_key() -> str:
+    """`SECRET_KEY`; empty when unset.
 
     Raises:
-        SettingError: the file cannot be read or made, or the key is shorter than 16 characters.
+        SettingError: it is shorter than 16 characters.
     """
-    key = os.environ.get("SECRET_KEY", "")
+    return _long_enough(key) if (key := text("SECRET_KEY")) else ""
+
+
+def kept_secret_key(folder: Path) -> str:
+    """The key in `folder/secret_key`, which is made once with mode 600.
+
+    Raises:
+        SettingError: the file cannot be read or made, or what it holds is shorter than 16 characters.
+    """
     path = folder / "secret_key"
-    if not key:
+    try:
         try:
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                key = path.read_text(encoding="ascii").strip()
-            else:
-                key = secrets.token_urlsafe(48)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(key)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"SECRET_KEY is unset and {str(path)!r} cannot be used: {error}.") from None
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return _long_enough(path.read_text(encoding="ascii").strip())
+        key = secrets.token_urlsafe(48)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(key)
+        return key
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"SECRET_KEY is unset and {str(path)!r} cannot be used: {error}.") from None
+
+
+def _long_enough(key: str) -> str:
     if len(key) < 16:
         raise SettingError("SECRET_KEY is shorter than 16 characters; expected a long random string.")
     return key

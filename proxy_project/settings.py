@@ -7,7 +7,6 @@ folder is refused, so that a test can never touch a developer's data.
 import sys
 from typing import Any
 
-import dj_database_url
 from csp.constants import NONE, SELF
 
 from proxy_project import VERSION as VERSION
@@ -39,6 +38,7 @@ WEBSOCKET_PONG_SECONDS = env.number("WEBSOCKET_PONG_SECONDS", 60, 1, 3600)  # a 
 JOURNAL_QUOTA_BYTES = env.number("JOURNAL_QUOTA_BYTES", 1 << 30, 1 << 20, 1 << 50)
 JOURNAL_FSYNC = env.flag("JOURNAL_FSYNC")
 INSTANCE = env.instance(DATA_DIR)
+SECRET_KEY = env.given_secret_key()
 
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
@@ -94,14 +94,8 @@ TEMPLATES = [
     }
 ]
 
-DATABASES: dict[str, Any] = {"default": {}}
-try:
-    DATABASES["default"] = dj_database_url.parse(
-        env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'epitaph.sqlite3'}"), conn_max_age=60, conn_health_checks=True
-    )
-except (ValueError, dj_database_url.ParseError):
-    raise env.SettingError("DATABASE_URL cannot be read; expected sqlite:///file or postgres://user@host/name.") from None
-if DATABASES["default"].get("ENGINE", "").endswith("sqlite3"):
+DATABASES: dict[str, Any] = {"default": env.database(DATA_DIR)}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # WAL lets pages read while the shipper writes; IMMEDIATE makes a second writer wait instead of failing halfway.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -180,4 +174,4 @@ LOGGING = {
 
 # Last, since both make what is missing: a bad setting above is refused before anything was changed.
 env.make_folder(DATA_DIR)
-SECRET_KEY = env.secret_key(DATA_DIR)
+SECRET_KEY = SECRET_KEY or env.kept_secret_key(DATA_DIR)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from proxy_project import environment
@@ -20,3 +25,38 @@ def test_what_is_no_currency_is_refused_with_what_was_expected(monkeypatch: pyte
     with pytest.raises(SettingError) as refused:
         environment.currency()
     assert str(refused.value) == f"CURRENCY is {given!r}; expected three letters, such as USD or EUR."
+
+
+def refused_start(folder: Path, name: str, given: str) -> str:
+    """What a command says to this setting on the first start; it must end with exit code 2 and leave nothing behind."""
+    setting = {"DATA_DIR": str(folder / "data"), "DATABASE_URL": "", name: given}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=environment.BASE_DIR,
+        env={**os.environ, **setting},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert not any(folder.iterdir())
+    return done.stderr
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "oracle://u:hunter2@h/x", "postgres://host", "nonsense"])
+def test_a_database_of_another_kind_is_one_sentence_before_anything_is_made(tmp_path: Path, url: str) -> None:
+    sentence = "epitaph: DATABASE_URL cannot be used; expected sqlite:///file or postgres://user@host/name.\n"
+    assert refused_start(tmp_path, "DATABASE_URL", url) == sentence
+
+
+def test_a_short_secret_key_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    assert refused_start(tmp_path, "SECRET_KEY", "short").startswith("epitaph: SECRET_KEY is shorter than 16 characters")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "sqlite:////srv/x.sqlite3", "sqlite://:memory:", "postgresql:///name", "postgres://u@h/n", "postgres://?service=x"],
+)
+def test_a_database_that_we_serve_from_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert environment.database(tmp_path)["ENGINE"] in environment.ENGINES
