@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from django.utils.safestring import SafeString
 
@@ -16,15 +16,26 @@ from proxy_project.charts import sparkline
 from proxy_project.figures import ago, lasted, share
 from relay.admin.overview import InFlight, Period, Standing, Traffic
 from relay.admin.upstreams import cools, describe
+from relay.ending import Outcome
 from relay.models import Credential, Upstream
 
 RECENT = timedelta(hours=1)  # how long a failure is worth a word beside the credential
-SAMPLE = 200  # the newest streams of an upstream whose first event is looked at
+SAMPLE = 200  # the newest streams of an upstream that are looked at: at their first events, and for what went well
+WELL = (Outcome.COMPLETED.value, Outcome.INCOMPLETE.value)
 # So many failures are too many: a share of many requests, or the half of however few. All of them: it is failing.
 DEGRADED_SHARE, DEGRADED_LEAST, DEGRADED_OF_FEW = 0.05, 3, 0.5
 ENOUGH_LATELY = 5  # requests in this hour and the last that say more of now than the whole period does
 URGENCY = ("failing", "degraded", "cooling", "healthy", "idle", "off")
 LATELY = "in this hour and the last"
+
+
+class Stream(NamedTuple):
+    """What is looked at of one of the newest streams of an upstream; `ttft_ms` is None before its first event."""
+
+    time: datetime
+    credential_id: int | None
+    outcome: str | None
+    ttft_ms: float | None
 
 
 @dataclass(slots=True)
@@ -65,7 +76,8 @@ def health(period: Period, found: Traffic, open_now: InFlight, now: datetime) ->
 
 
 def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: datetime) -> UpstreamHealth:
-    credentials = [_credential(credential, now) for credential in row.credentials.all()]
+    newest = _newest(row.name)
+    credentials = [_credential(credential, newest, now) for credential in row.credentials.all()]
     columns = found.upstreams.get(row.name, [])
     broken = sum(sum(column.values()) for column in columns)
     streams = found.asked[row.name]
@@ -81,7 +93,7 @@ def _upstream(row: Upstream, found: Traffic, running: int, period: Period, now: 
         in_flight=running,
         rate=share(broken, streams),
         chart=sparkline(columns or [{} for _ in found.columns], f"{broken:,} of its fault in {period.words}", height=22),
-        first_event=_first_event(row.name),
+        first_event=_first_event(newest),
         credentials=credentials,
     )
 
@@ -135,7 +147,7 @@ def _failures(standing: Standing) -> str:
     return f"{standing.failed:,} of {standing.judged:,} failed"
 
 
-def _credential(row: Credential, now: datetime) -> CredentialHealth:
+def _credential(row: Credential, newest: list[Stream], now: datetime) -> CredentialHealth:
     said = describe(row)
     if not row.enabled:
         return CredentialHealth(row.pk, row.label, "off", "off")
@@ -143,15 +155,25 @@ def _credential(row: Credential, now: datetime) -> CredentialHealth:
         return CredentialHealth(row.pk, row.label, "off", "unreadable", said)
     if row.cooling_until and row.cooling_until > now:
         return CredentialHealth(row.pk, row.label, "cool", cools(row, now), row.last_failure)
-    if row.last_failure_at and row.last_failure_at > now - RECENT:
+    if row.last_failure_at and row.last_failure_at > now - RECENT and not _well_since(row, row.last_failure_at, newest):
         return CredentialHealth(row.pk, row.label, "failed", f"failed {ago(row.last_failure_at, now)}", row.last_failure)
     return CredentialHealth(row.pk, row.label, "ok")
 
 
-def _first_event(name: str) -> str:
-    """How long the newest streams of an upstream took to their first event: the median, and what one in twenty exceeds."""
-    newest = AuditEntry.objects.filter(provider=name, direction="ingress", drill=False).order_by("-time", "-id")
-    times: list[Any] = sorted(ms for ms in newest.values_list("ttft_ms", flat=True)[:SAMPLE] if ms is not None)
+def _well_since(row: Credential, failed: datetime, newest: list[Stream]) -> bool:
+    """Whether a request that came after the failure went well with this credential, as far as the newest streams tell."""
+    return any(stream.credential_id == row.pk and stream.outcome in WELL and stream.time > failed for stream in newest)
+
+
+def _newest(name: str) -> list[Stream]:
+    """The newest streams of an upstream, read from the index of its entries."""
+    rows = AuditEntry.objects.filter(provider=name, direction="ingress", drill=False).order_by("-time", "-id")
+    return [Stream(*values) for values in rows.values_list("time", "credential_id", "outcome", "ttft_ms")[:SAMPLE]]
+
+
+def _first_event(newest: list[Stream]) -> str:
+    """How long streams took to their first event: the median, and what one in twenty exceeds."""
+    times = sorted(stream.ttft_ms for stream in newest if stream.ttft_ms is not None)
     if not times:
         return ""
     return f"{lasted(times[len(times) // 2])} / {lasted(times[min(int(len(times) * 0.95), len(times) - 1)])}"

@@ -198,6 +198,30 @@ def test_an_upstream_cools_when_all_its_credentials_do_and_says_until_when_and_w
     assert states() == {"mirror": "idle"}
 
 
+def test_a_failure_is_shown_beside_a_credential_until_a_later_request_went_well_with_it() -> None:
+    upstream = make_upstream(name="openai")
+    first, second = make_credential(upstream, "sk-1", label="a"), make_credential(upstream, "sk-1", label="b")
+    for credential in (first, second):
+        credential.last_failure, credential.last_failure_at = "connect-refused", NOW - timedelta(minutes=1)
+        credential.save()
+
+    def signs() -> list[tuple[str, str]]:
+        (row,) = health(DAY, overview.traffic(DAY, NOW), overview.in_flight(NOW), NOW)
+        return [(credential.sign, credential.why) for credential in row.credentials]
+
+    failed = ("failed 1 min ago", "connect-refused")
+    opened("openai", 61, outcome="completed", credential_id=first.pk)  # earlier
+    opened("openai", 30, outcome="upstream-error", credential_id=first.pk)  # later, and no better
+    opened("openai", 20, credential_id=first.pk)  # nobody knows yet
+    opened("openai", 15, outcome="completed", credential_id=first.pk, drill=True)
+    assert signs() == [failed, failed]
+    opened("openai", 10, outcome="completed", credential_id=first.pk)
+    assert signs() == [("", ""), failed]
+    first.cooling_until = NOW + timedelta(seconds=40)
+    first.save()
+    assert signs()[0] == ("cooling, again in 40 s", "connect-refused")
+
+
 def test_an_upstream_without_a_usable_credential_is_degraded_and_one_switched_off_is_off() -> None:
     upstream = make_upstream(name="lone")
     make_credential(upstream, "sk-1", label="a", enabled=False)
