@@ -78,7 +78,7 @@ def surroundings(request: HttpRequest, cl: GroupList) -> dict[str, Any]:
         "order": request.GET.get("sort", "seen"),
         "menus": [_menu(cl, spec) for spec in cl.filter_specs if spec.parameter_name not in NOT_A_MENU],
         "chips": chips,
-        "remarks": _remarks(cl),
+        **_remarks(cl),
         "unread_events": unread,
         "unbadged_events": unread - reading.badge_number(reader_of(request)),
         "drawn": period.label if period.drawn == period.hours else DAY.label,
@@ -135,15 +135,19 @@ def _chips(request: HttpRequest, cl: GroupList) -> list[dict[str, Any]]:
     return chips
 
 
-def _remarks(cl: GroupList) -> list[str]:
-    """What narrows the list to nothing, or excludes nothing, because no group can have it."""
+def _remarks(cl: GroupList) -> dict[str, list[str]]:
+    """What narrows the list to nothing, or excludes nothing, because no group can have it.
+
+    Where nothing is found for such a word, the search was not understood, and that is what the page says.
+    """
     asked = [(str(spec.parameter_name), spec.value()) for spec in cl.filter_specs if spec.parameter_name in PROPERTIES]
-    found = [search.unknown(field, value) for field, value in asked if value]
-    found += search.remarks(cl.query)
-    if not cl.result_list:
-        named = {term.named: term.value for term, _ in search.terms(cl.query) if term.named}
-        found += [f'there is no field "{name}" here, so "{value}" was looked for as text' for name, value in named.items()]
-    return [remark for remark in dict.fromkeys(found) if remark]
+    unknown = [search.unknown(field, value) for field, value in asked if value]
+    unknown = [remark for remark in dict.fromkeys([*unknown, *search.remarks(cl.query)]) if remark]
+    if cl.result_list:
+        return {"remarks": unknown, "not_understood": []}
+    named = {term.named: term.value for term, _ in search.terms(cl.query) if term.named}
+    as_text = [f'there is no field "{name}" here, so "{value}" was looked for as text' for name, value in named.items()]
+    return {"remarks": as_text, "not_understood": unknown}
 
 
 def _nothing(request: HttpRequest, cl: GroupList, chips: list[dict[str, Any]]) -> dict[str, Any]:

@@ -79,8 +79,9 @@ def broken(build: Build, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "remark"),
     [
-        ("cause:nonsense", 'There is no cause "nonsense"; the nearest are '),
-        ("model:a -cause:eof,truncated", 'There is no cause "truncated"; the nearest are truncated-body, '),
+        ("cause:nonsense", 'There is no cause "nonsense".'),
+        ("model:a -cause:eof,truncated", 'There is no cause "truncated"; the nearest is truncated-body.'),
+        ("cause:timeout", 'There is no cause "timeout"; the nearest are tcp-timeout, idle-timeout, total-timeout.'),
         ("outcome:foo", 'There is no outcome "foo"; there are client-abort, client-write-failed, completed, '),
         ("fault:bar*", 'There is no fault "bar*"; there are client, operator, relay, unknown, upstream.'),
         ("phase:flying", 'There is no phase "flying"; there are connecting, finishing, receiving, '),

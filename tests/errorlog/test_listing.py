@@ -180,13 +180,13 @@ def test_a_search_without_result_says_which_filter_to_drop(admin_client: Client,
 @pytest.mark.parametrize(
     ("query", "remark"),
     [
-        ({"q": "cause:nonsense"}, 'There is no cause "nonsense"; the nearest are '),
+        ({"q": "cause:nonsense"}, 'There is no cause "nonsense".'),
         ({"q": "cause:idle_timeout"}, 'There is no cause "idle_timeout"; the nearest are idle-timeout, '),
         ({"q": "fault:bar"}, 'There is no fault "bar"; there are client, operator, relay, unknown, upstream.'),
         ({"q": "-fault:bar"}, 'There is no fault "bar"; there are '),
         ({"q": "phase:flying"}, 'There is no phase "flying"; there are connecting, '),
         ({"q": "status:new"}, 'There is no status "new"; there are ignored, muted, resolved, unresolved.'),
-        ({"cause": "nonsense"}, 'There is no cause "nonsense"; the nearest are '),
+        ({"cause": "quota"}, 'There is no cause "quota"; the nearest is quota-exhausted.'),
         ({"q": "outcome:foo"}, 'There is no field "outcome" here, so "outcome:foo" was looked for as text.'),
     ],
 )
@@ -195,6 +195,17 @@ def test_a_word_that_no_group_can_have_is_said_to_be_one(
 ) -> None:
     group(event, "a")
     assert remark in words(unescape(page(admin_client, **query)))
+
+
+def test_a_search_for_a_word_that_there_is_not_is_one_that_cannot_be_understood(admin_client: Client, event: Build) -> None:
+    group(event, "a")
+    text = words(unescape(page(admin_client, q="cause:nonsense")))
+    assert 'This search cannot be understood There is no cause "nonsense". Without the text: 1 group' in text
+    assert text.count('There is no cause "nonsense"') == 1 and "No group matches" not in text
+    assert "Unresolved Regressed Muted Resolved All" in text  # no noughts that would be believed
+    excluding = words(unescape(page(admin_client, q="-cause:nonsense")))
+    assert "cannot be understood" not in excluding and 'There is no cause "nonsense".' in excluding and "All 1" in excluding
+    assert "No group matches these filters" in words(unescape(page(admin_client, q="outcome:foo")))
 
 
 @pytest.mark.parametrize("text", ["cause:eof", "cause:stalled", "-cause:eof", "cause:from-a-report", "model:nonsense", '"a:b"'])
