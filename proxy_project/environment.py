@@ -4,15 +4,20 @@ Nothing here has a side effect but `make_folder` and `kept_secret_key`, which th
 is refused before anything was changed.
 """
 
+import ipaddress
 import os
+import re
 import secrets
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
+ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]+/?")  # apps and extensions have schemes of their own
 ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 
 
@@ -75,6 +80,67 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
         if raw.lower() == word.lower():
             return word
     raise SettingError(f"{name} is {raw!r}; expected one of {', '.join(allowed)}.")
+
+
+def addresses(name: str) -> list[str]:
+    """A comma-separated list of IP addresses, as they were written: they are compared with what the kernel says of a peer.
+
+    Raises:
+        SettingError: one of them is none.
+    """
+    given = words(name)
+    for word in given:
+        try:
+            ipaddress.ip_address(word)
+        except ValueError:
+            raise SettingError(f"{name} has {word!r}; expected IP addresses, such as 10.0.0.7 (not networks or names).") from None
+    return given
+
+
+def hosts(name: str) -> list[str]:
+    """A comma-separated list of host names as in Django's ALLOWED_HOSTS: a leading dot for all below, `*` for all.
+
+    Raises:
+        SettingError: one of them is none, such as a URL or a name with a port.
+    """
+    return _all(name, HOST, "host names without scheme and port, such as app.example or .example.com, or *")
+
+
+def origins(name: str, everyone: bool = False) -> list[str]:
+    """A comma-separated list of origins, a slash at their end taken off. `everyone`: `*` and `null` are origins too.
+
+    Raises:
+        SettingError: one of them is none.
+    """
+    also = "; or * for all" if everyone else ""
+    given = [word for word in words(name) if not (everyone and word in ("*", "null", "file://"))]
+    _all(name, ORIGIN, f"origins with a scheme, such as https://app.example{also}", given)
+    return [word if word == "file://" else word.removesuffix("/") for word in words(name)]
+
+
+def _all(name: str, shape: re.Pattern[str], expected: str, given: list[str] | None = None) -> list[str]:
+    given = words(name) if given is None else given
+    for word in given:
+        if not shape.fullmatch(word):
+            raise SettingError(f"{name} has {word!r}; expected {expected}.")
+    return given
+
+
+def redis_url() -> str:
+    """`REDIS_URL`; empty when unset. Never repeats it: it may hold a password.
+
+    Raises:
+        SettingError: it is no URL of a Redis.
+    """
+    url = text("REDIS_URL")
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("redis", "rediss", "unix") and "://" in url and (parts.port is None or parts.port > 0)
+    except ValueError:
+        known = False
+    if url and not known:
+        raise SettingError("REDIS_URL cannot be used; expected redis://host:6379/0, rediss://… or unix://….")
+    return url
 
 
 def currency() -> str:

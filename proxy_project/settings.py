@@ -24,11 +24,11 @@ WORKERS = env.workers()
 DRAIN_SECONDS = env.number("DRAIN_SECONDS", 30, 0, 86400)
 REQUEST_TIMEOUT = env.number("REQUEST_TIMEOUT", 60, 1, 86_400)  # seconds without a byte of a request's body
 MAX_BODY_BYTES = env.number("MAX_BODY_BYTES", 64 * 1024 * 1024, 1024, 1 << 40)
-TRUSTED_PROXIES = env.words("TRUSTED_PROXIES")
-CORS_ORIGINS = env.words("CORS_ORIGINS")
+TRUSTED_PROXIES = env.addresses("TRUSTED_PROXIES")
+CORS_ORIGINS = env.origins("CORS_ORIGINS", everyone=True)
 ADMIN_TOKEN = env.text("ADMIN_TOKEN")
 RELAY_CONFIG = env.text("RELAY_CONFIG")
-REDIS_URL = env.text("REDIS_URL")
+REDIS_URL = env.redis_url()
 CURRENCY = env.currency()  # of all prices, and so of all costs; nothing is converted
 ENVIRONMENT = env.text("ENVIRONMENT")  # shown in the header of every page: production, staging …
 ASK_FOR_USAGE = env.flag("ASK_FOR_USAGE", True)  # of chat streams whose client did not; the extra chunk is kept to ourselves
@@ -40,8 +40,8 @@ JOURNAL_FSYNC = env.flag("JOURNAL_FSYNC")
 INSTANCE = env.instance(DATA_DIR)
 SECRET_KEY = env.given_secret_key()
 
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     *(["daphne"] if "runserver" in sys.argv else []),  # its half second of imports is for development alone

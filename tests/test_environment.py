@@ -60,3 +60,41 @@ def test_a_short_secret_key_is_refused_before_anything_is_made(tmp_path: Path) -
 def test_a_database_that_we_serve_from_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     assert environment.database(tmp_path)["ENGINE"] in environment.ENGINES
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("TRUSTED_PROXIES", "127.0.0.1, foo", "TRUSTED_PROXIES has 'foo'; expected IP addresses"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8", "TRUSTED_PROXIES has '10.0.0.0/8'; expected IP addresses"),
+        ("ALLOWED_HOSTS", "http://x", "ALLOWED_HOSTS has 'http://x'; expected host names without scheme and port"),
+        ("ALLOWED_HOSTS", "x:8000", "ALLOWED_HOSTS has 'x:8000'; expected host names without scheme and port"),
+        ("CORS_ORIGINS", "foo", "CORS_ORIGINS has 'foo'; expected origins with a scheme"),
+        ("CORS_ORIGINS", "https://x/path", "CORS_ORIGINS has 'https://x/path'; expected origins with a scheme"),
+        ("CSRF_TRUSTED_ORIGINS", "foo", "CSRF_TRUSTED_ORIGINS has 'foo'; expected origins with a scheme"),
+        ("CSRF_TRUSTED_ORIGINS", "*", "CSRF_TRUSTED_ORIGINS has '*'; expected origins with a scheme"),
+        ("REDIS_URL", "foo", "REDIS_URL cannot be used; expected redis://host:6379/0"),
+        ("REDIS_URL", "redis://:hunter2@host:port", "REDIS_URL cannot be used; expected redis://host:6379/0"),
+    ],
+)
+def test_what_would_never_match_is_refused_in_one_sentence(tmp_path: Path, name: str, given: str, expected: str) -> None:
+    said = refused_start(tmp_path, name, given)
+    assert said.startswith(f"epitaph: {expected}") and said.count("\n") == 1 and "hunter2" not in said
+
+
+def test_what_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, given in {
+        "TRUSTED_PROXIES": "127.0.0.1, ::1,fe80::1%eth0, ::ffff:10.0.0.1",
+        "ALLOWED_HOSTS": "*, app.example,.example.com, [::1], xn--bcher-kva.example, my_service",
+        "CORS_ORIGINS": "*, null, file://, https://app.example:8443, capacitor://localhost, http://[::1]:3000",
+        "CSRF_TRUSTED_ORIGINS": "https://*.example.com, http://localhost:8000/",
+    }.items():
+        monkeypatch.setenv(name, given)
+    words = environment.words
+    assert environment.addresses("TRUSTED_PROXIES") == words("TRUSTED_PROXIES")
+    assert environment.hosts("ALLOWED_HOSTS") == words("ALLOWED_HOSTS")
+    assert environment.origins("CORS_ORIGINS", everyone=True) == words("CORS_ORIGINS")
+    assert environment.origins("CSRF_TRUSTED_ORIGINS") == ["https://*.example.com", "http://localhost:8000"]
+    for url in ("", "redis://127.0.0.1:6379/0", "rediss://:secret@host/1", "unix:///run/redis.sock?db=1", "redis://"):
+        monkeypatch.setenv("REDIS_URL", url)
+        assert environment.redis_url() == url
