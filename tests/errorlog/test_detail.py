@@ -66,7 +66,7 @@ def test_the_sentence_the_fault_and_the_drawing_come_first(admin_client: Client,
     text = page(admin_client)
     said = words(text)
     for part in (
-        "1 in 24 h, 0.20 % of 500 streams to openai",
+        "1 in 24 h, 0.20 % of 500 requests to openai",
         "The upstream openai closed the connection cleanly after 361 events",
         "without a terminal event, when it had been silent for 30.0 s",
         "Fault: upstream.",
