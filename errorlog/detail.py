@@ -129,8 +129,14 @@ def _context_rows(event: ErrorEvent) -> Iterator[tuple[str, str, str]]:
         own = {"request_id": event.request_id, **own}
     for name, value in {**event.context, **own}.items():
         said = name == "outcome" and value == event.context.get("kind")
-        if name not in DRAWN and value != "" and not said:
-            yield str(name), text_of(str(name), value), LINKED.get(str(name), "")
+        if name not in DRAWN and value != "" and not said and not _is_no_credential(name, value):
+            link = LINKED.get(str(name), "") if not isinstance(value, Mapping) or value.get("label") else ""
+            yield str(name), text_of(str(name), value), link
+
+
+def _is_no_credential(name: Any, value: Any) -> bool:
+    """Whether it tells that an upstream was asked without one: then there is nothing to name."""
+    return name == "credential" and not (any(value.values()) if isinstance(value, Mapping) else value)
 
 
 def text_of(name: str, value: Any) -> str:

@@ -87,6 +87,14 @@ def test_context_is_a_table_in_words_whose_links_filter_the_list(admin_client: C
     assert "relay relay-3, process 7, version 0.9.3, in flight 31" in said
 
 
+@pytest.mark.parametrize("credential", [{"label": ""}, {"id": None, "label": ""}, {}, None, "", {"id": 7}])
+def test_without_a_credential_nothing_leads_to_its_groups(admin_client: Client, event: Build, credential: Any) -> None:
+    store_events([event(context={**CONTEXT, "credential": credential})])
+    text = page(admin_client)
+    assert "credential=" not in text
+    assert ("<code>credential</code>" in text) == (credential == {"id": 7})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
