@@ -24,6 +24,14 @@ def test_the_page_looks_right(page: Page) -> None:
     look(page, "setup-client")
 
 
+def test_no_line_to_paste_is_cut_at_the_edge_of_its_card(page: Page) -> None:
+    """Many browsers show no scrollbar until one scrolls."""
+    page.goto("/admin/setup/")
+    cut = "found => found.filter(pre => pre.scrollWidth > pre.clientWidth).map(pre => pre.id)"
+    assert page.locator(".ep-snippet pre").count() > 10
+    assert page.locator(".ep-snippet pre").evaluate_all(cut) == []
+
+
 def test_a_path_that_works_is_told_so_with_a_key_of_its_own(page: Page) -> None:
     check(page, "gpt-5")
     expect(page.locator(".ep-check")).to_contain_text("The path works.")
