@@ -105,6 +105,12 @@ def test_a_word_that_an_entry_may_have_is_not(admin_client: Client, entry: Build
     assert "here is no " not in page(admin_client, q=text)
 
 
+def test_the_foot_of_the_list_tells_its_span_and_that_nothing_is_counted(admin_client: Client, entry: Build) -> None:
+    store_entries([entry()])
+    foot = re.sub(r"<[^>]*>", "", page(admin_client).split('<div class="paginator')[1])
+    assert re.search(r"50 a page, [0-9:]+( to [0-9:]+)?; no total is counted", foot), foot[:300]
+
+
 def test_each_row_shows_its_ending_and_its_request_id_newest_first(admin_client: Client, entry: Build) -> None:
     now = time.time()
     store_entries([entry(time=now - 1, request_id="req_old"), broken(entry, time=now, request_id="req_new", model="gpt-5")])

@@ -186,6 +186,20 @@ def test_a_price_says_what_it_is_and_what_it_makes_of_a_request(admin_client: Cl
     assert 'value="1.25"' in changed and "0.0175 EUR" in changed
 
 
+def test_a_tab_is_marked_on_its_own_pages_alone(admin_client: Client) -> None:
+    marked = {}
+    for name in ("upstream", "credential", "clientkey", "route", "price"):
+        nav = page(admin_client, f"{name}_changelist").split('<nav id="ep-nav"')[1].split("</nav>")[0]
+        marked[name] = re.findall(r'aria-current="page">([^<]+)</a>', nav)
+    assert marked == {
+        "upstream": ["Upstreams"],
+        "credential": ["Upstreams"],
+        "clientkey": ["Client keys"],
+        "route": [],
+        "price": [],
+    }
+
+
 # ---- client keys
 
 
