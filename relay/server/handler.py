@@ -50,10 +50,16 @@ def cors(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
         (b"access-control-allow-headers", asked.get(b"access-control-request-headers", b"*")),
-        (b"access-control-expose-headers", b"x-request-id"),
+        (b"access-control-expose-headers", b", ".join(id_headers(scope))),
         (b"access-control-max-age", b"600"),
         (b"vary", b"origin"),
     ]
+
+
+def id_headers(scope: dict[str, Any]) -> tuple[bytes, ...]:
+    """The headers that carry the request id: Anthropic's SDKs read another than everybody else's."""
+    messages = scope["path"].startswith("/v1/messages") or any(name == b"anthropic-version" for name, _ in scope["headers"])
+    return (b"x-request-id", b"request-id") if messages else (b"x-request-id",)
 
 
 class ClientGone(Exception):
@@ -68,6 +74,7 @@ class Delivery:
         self.connection: ClientConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
         self.exchange: Exchange | None = None
         self.cors = cors(scope) if settings.CORS_ORIGINS else []
+        self.id_headers = id_headers(scope)
         self.busy = False
         self.ended = False  # the end of the body was sent
         self.pending: set[asyncio.Task[None]] = set()
@@ -83,7 +90,8 @@ class Delivery:
             return
         exchange.headers_sent = True
         self.busy = True
-        await self.send({"type": "http.response.start", "status": status, "headers": headers + self.cors})
+        named = [(name, exchange.request_id.encode()) for name in self.id_headers]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers + named + self.cors})
         self.busy = False
         if not self.gone:
             exchange.client_status = status
@@ -141,7 +149,7 @@ class Delivery:
         if not exchange.headers_sent:
             exchange.committed = True
             kind = (b"content-type", exchange.stream_type.encode())
-            await self.start(200, [kind, *EARLY_HEADERS, (b"x-request-id", exchange.request_id.encode())])
+            await self.start(200, [kind, *EARLY_HEADERS])
         if frame:
             self.busy = True
             await self.send({"type": "http.response.body", "body": frame, "more_body": True})
@@ -312,7 +320,6 @@ class RelayHandler:
 
     async def _deliver(self, exchange: Exchange, delivery: Delivery, response: HttpResponseBase) -> None:
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
-        headers.append((b"x-request-id", exchange.request_id.encode()))
         if self.draining or exchange.phase is Phase.RECEIVING:
             # The next request of this client belongs elsewhere, or could not be told from the rest of this one.
             headers.append((b"connection", b"close"))
