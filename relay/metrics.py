@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from relay.ending import Verdict
+from relay.ending import Outcome, Verdict
 
 if TYPE_CHECKING:
     from relay.exchange import Exchange
@@ -30,6 +30,7 @@ PUBLISH_SECONDS = 1.0
 MOST_UPSTREAMS = 100  # further ones are counted as `other`
 FIRST_BYTE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 DURATION_BUCKETS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+UPSTREAMS_SIDE = (Outcome.UPSTREAM_ERROR, Outcome.UPSTREAM_PREMATURE)  # connecting and timeouts are among them
 SEPARATOR = "\x1f"  # between the labels of one series, as JSON has no tuples for keys
 
 
@@ -139,7 +140,8 @@ def ended(exchange: Exchange, verdict: Verdict) -> None:
     if exchange.ended is not None:
         counts.observe("request_seconds", verdict.outcome.value, exchange.ended - exchange.received, DURATION_BUCKETS)
     for attempt in exchange.attempts:
-        counts.add("attempts", (_upstream(attempt.upstream), attempt.cause or ""))
+        theirs = attempt.cause if attempt.outcome in UPSTREAMS_SIDE else None  # not a client that left, nor a drain
+        counts.add("attempts", (_upstream(attempt.upstream), theirs or ""))
     if exchange.attempts and exchange.first_upstream_byte is not None:
         last = exchange.attempts[-1]
         took = exchange.first_upstream_byte - last.started

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay import exposition, metrics
-from relay.ending import Cause, Fault, Outcome, Phase, Verdict
+from relay.ending import CAUSES, Cause, Fault, Outcome, Phase, Verdict
 
 COMPLETED = Verdict(Outcome.COMPLETED, None, Phase.FINISHING, None)
 PREMATURE = Verdict(Outcome.UPSTREAM_PREMATURE, Cause.EOF, Phase.STREAMING, Fault.UPSTREAM)
@@ -28,7 +28,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def exchange(upstream: str = "one", seconds: float = 2.0, drill: bool = False, cause: Cause | None = None) -> Any:
-    attempt = SimpleNamespace(upstream=upstream, cause=cause, started=10.0)
+    attempt = SimpleNamespace(upstream=upstream, cause=cause, outcome=CAUSES[cause].outcome if cause else None, started=10.0)
     return SimpleNamespace(drill=drill, received=10.0, ended=10.0 + seconds, attempts=[attempt], first_upstream_byte=10.2)
 
 
@@ -100,6 +100,21 @@ def test_a_writer_that_is_killed_in_the_middle_leaves_what_was_whole() -> None:
     assert board.read(0) == {"number": 2}
     board.write(0, {"number": 4})
     assert board.read(0) == {"number": 4}
+
+
+NOT_THEIRS = [cause for cause, rule in CAUSES.items() if rule.outcome.value.startswith(("client", "relay"))]
+
+
+@pytest.mark.parametrize("cause", NOT_THEIRS)
+def test_what_the_client_or_we_did_is_no_cause_of_the_upstreams(cause: Cause) -> None:
+    metrics.ended(exchange(cause=cause), COMPLETED)
+    assert read()["epitaph_attempts_total", (("cause", ""), ("upstream", "one"))] == 1
+
+
+@pytest.mark.parametrize("cause", [Cause.CONNECT_REFUSED, Cause.DNS, Cause.HTTP_STATUS, Cause.IDLE_TIMEOUT, Cause.RESET])
+def test_what_the_upstream_did_is_the_attempts_cause(cause: Cause) -> None:
+    metrics.ended(exchange(cause=cause), COMPLETED)
+    assert read()["epitaph_attempts_total", (("cause", cause.value), ("upstream", "one"))] == 1
 
 
 def test_a_rehearsal_is_not_counted() -> None:
