@@ -182,7 +182,7 @@ def _weights(place: Place, value: Any, upstreams: Sequence[str]) -> Mapping[str,
         return {}
     for name, share in value.items():
         if upstreams and name not in upstreams:
-            place.note("weights", f"names {name!r}; expected one of this route's upstreams{_like(name, upstreams)}")
+            place.note("weights", f"names {name!r}, which is no upstream of this route{_like(name, upstreams)}")
         elif not _TYPES["count"][1](share):
             place.note(f"weights.{name}", f"is {_shown(share)}; expected a whole number")
         else:
@@ -220,8 +220,7 @@ def _price(place: Place, table: dict[str, Any]) -> DeclaredPrice:
 def _note_unknown(place: Place, table: Mapping[str, Any], known: Sequence[str]) -> None:
     for name in table:
         if name not in known:
-            hint = _like(name, known)
-            place.note(name, f"is not known{hint or '; expected one of ' + ', '.join(known)}")
+            place.note(name, f"is not known{_like(name, known)}")
 
 
 def _like(name: str, known: Sequence[str]) -> str:
@@ -239,12 +238,12 @@ def _column(place: Place, table: Mapping[str, Any], model: type[models.Configure
     assert isinstance(column, fields.Field)
     if name not in table:
         if required:
-            place.note(name, f"is missing; expected {_expected(column)}")
+            place.note(name, f"is missing; expected {_expected(column, required)}")
         return column.get_default()
     value = table[name]
     fits = _TYPES[_kind(column)][1](value) and not (value == "" and required)
     if not fits or (column.choices and value not in [choice for choice, _ in column.flatchoices]):
-        place.note(name, f"is {_shown(value)}; expected {_expected(column)}")
+        place.note(name, f"is {_shown(value)}; expected {_expected(column, required)}")
     elif isinstance(value, str) and column.max_length and len(value) > column.max_length:
         place.note(name, f"has {len(value)} characters; expected at most {column.max_length}")
     elif isinstance(column, fields.DecimalField):
@@ -344,10 +343,11 @@ def _kind(column: fields.Field) -> str:
     return "moment" if isinstance(column, fields.DateTimeField) else "text"
 
 
-def _expected(column: fields.Field) -> str:
+def _expected(column: fields.Field, required: bool) -> str:
     if column.choices:
         return "one of " + ", ".join(str(choice) for choice, _ in column.flatchoices)
-    return _TYPES[_kind(column)][0]
+    kind = _kind(column)
+    return _TYPES[kind][0] + (" that is not empty" if required and kind == "text" else "")
 
 
 def _shown(value: Any) -> str:
