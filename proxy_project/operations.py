@@ -23,7 +23,10 @@ async def readyz(request: HttpRequest) -> HttpResponse:
         "journal": journal.state().ok,
         "accepting": not RelayHandler.draining,
     }
-    return JsonResponse({"checks": checks}, status=200 if all(checks.values()) else 503)
+    answer = JsonResponse({"checks": checks}, status=200 if all(checks.values()) else 503)
+    if checks["database"] and checks["journal"]:
+        answer._has_been_logged = True  # type: ignore[attr-defined]  # Django logs each 5xx as an error, and a drain is none
+    return answer
 
 
 async def metrics(request: HttpRequest) -> HttpResponse:
