@@ -9,12 +9,15 @@ import os
 import re
 import secrets
 import zlib
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOST = re.compile(r"\*|\.?[\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\]")
 ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]+/?")  # apps and extensions have schemes of their own
@@ -82,19 +85,50 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     raise SettingError(f"{name} is {raw!r}; expected one of {', '.join(allowed)}.")
 
 
-def addresses(name: str) -> list[str]:
-    """A comma-separated list of IP addresses, as they were written: they are compared with what the kernel says of a peer.
+class Addresses:
+    """IP addresses and networks; `in` asks whether the address of a peer, as the kernel says it, is among them."""
+
+    def __init__(self, given: Sequence[str]) -> None:
+        """Raises ValueError with the word that is neither."""
+        self.given = tuple(given)
+        self._networks = tuple(network for word in given if (network := _network(word)) is not None)
+
+    def __contains__(self, peer: object) -> bool:
+        return bool(self.given) and (peer in self.given or _lies_in(str(peer), self._networks))
+
+
+def _network(word: str) -> Network | None:
+    """What the word names; None for an address with a zone (fe80::1%eth0), which is compared as it stands."""
+    try:
+        if "%" in word:
+            ipaddress.ip_address(word)
+            return None
+        return ipaddress.ip_network(word, strict=False)
+    except ValueError:
+        raise ValueError(word) from None
+
+
+@lru_cache(maxsize=4096)
+def _lies_in(peer: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)  # a socket of both families says ::ffff:10.0.0.7
+    return any(one in network for one in (address, mapped) if one is not None for network in networks)
+
+
+def addresses(name: str) -> Addresses:
+    """A comma-separated list of IP addresses and networks.
 
     Raises:
         SettingError: one of them is none.
     """
-    given = words(name)
-    for word in given:
-        try:
-            ipaddress.ip_address(word)
-        except ValueError:
-            raise SettingError(f"{name} has {word!r}; expected IP addresses, such as 10.0.0.7 (not networks or names).") from None
-    return given
+    try:
+        return Addresses(words(name))
+    except ValueError as error:
+        expected = "IP addresses or networks, such as 10.0.0.7 or 10.0.0.0/8 (not names)"
+        raise SettingError(f"{name} has {str(error)!r}; expected {expected}.") from None
 
 
 def hosts(name: str) -> list[str]:

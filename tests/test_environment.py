@@ -66,7 +66,7 @@ def test_a_database_that_we_serve_from_is_taken(monkeypatch: pytest.MonkeyPatch,
     ("name", "given", "expected"),
     [
         ("TRUSTED_PROXIES", "127.0.0.1, foo", "TRUSTED_PROXIES has 'foo'; expected IP addresses"),
-        ("TRUSTED_PROXIES", "10.0.0.0/8", "TRUSTED_PROXIES has '10.0.0.0/8'; expected IP addresses"),
+        ("TRUSTED_PROXIES", "10.0.0.0/80", "TRUSTED_PROXIES has '10.0.0.0/80'; expected IP addresses or networks"),
         ("ALLOWED_HOSTS", "http://x", "ALLOWED_HOSTS has 'http://x'; expected host names without scheme and port"),
         ("ALLOWED_HOSTS", "x:8000", "ALLOWED_HOSTS has 'x:8000'; expected host names without scheme and port"),
         ("CORS_ORIGINS", "foo", "CORS_ORIGINS has 'foo'; expected origins with a scheme"),
@@ -91,10 +91,34 @@ def test_what_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     }.items():
         monkeypatch.setenv(name, given)
     words = environment.words
-    assert environment.addresses("TRUSTED_PROXIES") == words("TRUSTED_PROXIES")
+    assert list(environment.addresses("TRUSTED_PROXIES").given) == words("TRUSTED_PROXIES")
     assert environment.hosts("ALLOWED_HOSTS") == words("ALLOWED_HOSTS")
     assert environment.origins("CORS_ORIGINS", everyone=True) == words("CORS_ORIGINS")
     assert environment.origins("CSRF_TRUSTED_ORIGINS") == ["https://*.example.com", "http://localhost:8000"]
     for url in ("", "redis://127.0.0.1:6379/0", "rediss://:secret@host/1", "unix:///run/redis.sock?db=1", "redis://"):
         monkeypatch.setenv("REDIS_URL", url)
         assert environment.redis_url() == url
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "among"),
+    [
+        ("", "127.0.0.1", False),
+        ("10.0.0.7", "10.0.0.7", True),
+        ("10.0.0.7", "10.0.0.8", False),
+        ("10.0.0.0/8,192.0.2.1", "10.255.0.1", True),
+        ("10.0.0.0/8,192.0.2.1", "11.0.0.1", False),
+        ("10.0.0.3/8", "10.1.1.1", True),
+        ("10.0.0.0/8", "::ffff:10.0.0.7", True),
+        ("2001:db8::/32", "2001:db8::1", True),
+        ("2001:db8::/32", "10.0.0.1", False),
+        ("fe80::1%eth0", "fe80::1%eth0", True),
+        ("fe80::1%eth0", "fe80::1%eth1", False),
+        ("10.0.0.0/8", "", False),
+    ],
+)
+def test_a_proxy_is_trusted_by_its_address_or_its_network(
+    monkeypatch: pytest.MonkeyPatch, trusted: str, peer: str, among: bool
+) -> None:
+    monkeypatch.setenv("TRUSTED_PROXIES", trusted)
+    assert (peer in environment.addresses("TRUSTED_PROXIES")) is among
