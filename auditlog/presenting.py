@@ -18,7 +18,7 @@ from django.utils.html import strip_tags
 
 from auditlog.flat import as_json, flat
 from auditlog.models import AuditEntry
-from proxy_project.figures import lasted, money, number, size
+from proxy_project.figures import chunks_of, lasted, money, number, size
 from proxy_project.phases import ended_at, mapping, parts_of
 from proxy_project.verdict import Verdict, verdict
 
@@ -102,7 +102,7 @@ def _cost(entry: AuditEntry) -> str:
 def _written(entry: AuditEntry) -> str:
     if entry.bytes_out is None:
         return ""
-    chunks = f"{entry.chunks_out:,} chunk{'' if entry.chunks_out == 1 else 's'}, " if entry.chunks_out is not None else ""
+    chunks = f"{chunks_of(entry.chunks_out)}, " if entry.chunks_out is not None else ""
     return chunks + size(entry.bytes_out)
 
 

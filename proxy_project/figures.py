@@ -48,6 +48,11 @@ def size(count: Any) -> str:
     return f"{value:,.0f} B"
 
 
+def chunks_of(count: float) -> str:
+    """`1 chunk`, `1,204 chunks`."""
+    return f"{count:,.0f} chunk{'' if count == 1 else 's'}"
+
+
 def money(amount: Decimal) -> str:
     """An amount: `1,204.50`, `3.20`, `0.0085`, `0.000012`; a small one has as many digits as it takes to be one, and 0 is `0`."""
     if not amount:

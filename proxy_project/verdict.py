@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from proxy_project.figures import lasted, number, size
+from proxy_project.figures import chunks_of, lasted, number, size
 from proxy_project.phases import ended_at, mapping, offsets, parts_of
 
 NOTHING = SafeString("")
@@ -216,7 +216,7 @@ def _delivered(evidence: Mapping[str, Any]) -> str:
     besides = [f"{beats:.0f} heartbeat{'' if beats == 1 else 's'}"] if beats else []
     if evidence.get("last_sent_event") == "error":
         besides.append("an error event in its own protocol")
-    has = f"The client has {_chunks(chunks)}, {size(amount)}"
+    has = f"The client has {chunks_of(chunks)}, {size(amount)}"
     said = f"{has}{', then ' + ' and '.join(besides) if besides else ''}."
     return f"{said} No terminal event was sent." if evidence.get("sent_terminal") is False else said
 
@@ -226,13 +226,8 @@ def _last_heard(evidence: Mapping[str, Any], chunks: float | None, amount: float
     known = number(mapping(evidence.get("timeline")).get("last_known"))
     if chunks is None or not known:
         return "How much of an answer the client has is not known."
-    return (
-        f"The client had {_chunks(chunks)}, {size(amount)} when this was last heard of, after {lasted(known)}; it may have more."
-    )
-
-
-def _chunks(count: float) -> str:
-    return f"{count:,.0f} chunk{'' if count == 1 else 's'}"
+    had = f"The client had {chunks_of(chunks)}, {size(amount)}"
+    return f"{had} when this was last heard of, after {lasted(known)}; it may have more."
 
 
 def _capital(text: Any) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -24,6 +23,7 @@ from relay.streaming import WHOLE_LIMIT, Stream
 from relay.transport import TransportFailure, UpstreamTransport, open_turn, value_of
 from relay.wire.events import ClientError
 from relay.wire.question import Question
+from relay.wire.sse import is_json
 
 TRANSLATED_HEADERS = ((b"content-type", b"application/json"), (b"user-agent", b"epitaph"))
 ERROR_BODY_LIMIT, ERROR_BODY_SECONDS = 256 * 1024, 5.0
@@ -284,15 +284,7 @@ def _is_cut(body: bytes) -> bool:
     text = body.strip()
     if text[:1] not in (b"{", b"["):
         return False
-    return not any(_parses(part) for part in (text, text.rpartition(b"\n")[2]))
-
-
-def _parses(text: bytes) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
+    return not any(is_json(part) for part in (text, text.rpartition(b"\n")[2]))
 
 
 def _cut_by_its_close(body: bytes) -> AttemptFailed:

@@ -223,7 +223,7 @@ def _timeline(exchange: ExchangeState, attempt: Attempt | None) -> dict[str, flo
         ("terminal_event", exchange.terminal_event),
         ("ended", exchange.ended),
     )
-    return {name: round((at - received) * 1e6) / 1000 for name, at in moments if at is not None}
+    return {name: _ms(at - received) for name, at in moments if at is not None}
 
 
 def _gaps(exchange: ExchangeState) -> dict[str, Any]:

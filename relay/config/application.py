@@ -101,7 +101,7 @@ def _apply_route(entry: DeclaredRoute, number: int, whole: Place) -> list[Change
     by_name = {row.name: row for row in Upstream.objects.filter(name__in=entry.upstreams)}
     absent = [name for name in entry.upstreams if name not in by_name]
     for name in absent:
-        place.note("upstreams", f"names {name!r}; expected an upstream of this file or of the database")
+        place.note("upstreams", _nowhere(name))
     if absent:
         return []
     row = Route.objects.filter(model=entry.model).first() or Route(model=entry.model)
@@ -150,10 +150,14 @@ def _apply_price(entry: DeclaredPrice, number: int, whole: Place) -> list[Change
     place = whole.inside("price", number, entry.model)
     upstream = None if entry.upstream is None else Upstream.objects.filter(name=entry.upstream).first()
     if entry.upstream is not None and upstream is None:
-        place.note("upstream", f"names {entry.upstream!r}; expected an upstream of this file or of the database")
+        place.note("upstream", _nowhere(entry.upstream))
         return []
     row = Price.objects.filter(model=entry.model, upstream=upstream).first() or Price(model=entry.model, upstream=upstream)
     return _save(row, f"price {row}", {**entry.settings, "position": number})
+
+
+def _nowhere(name: str) -> str:
+    return f"names {name!r}; expected an upstream of this file or of the database"
 
 
 def _switch(enabled: bool | None) -> dict[str, bool]:

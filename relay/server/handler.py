@@ -25,7 +25,7 @@ from relay.client_side import ClientClose
 from relay.ending import Cause, Outcome, Phase
 from relay.exchange import CLIENT_REQUEST_ID, Exchange
 from relay.refusal import Refusal, client_error, dialect_of_path, refuse
-from relay.server.protocol import EXTENSION, ClientConnection
+from relay.server.protocol import EXTENSION, PROBED_WITHIN, ClientConnection
 from relay.server.request import ClientRequest
 from relay.streaming import STREAM_HEADERS
 from relay.watchdog import Watchdog
@@ -58,7 +58,7 @@ def cors(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
 
 def id_headers(scope: dict[str, Any]) -> tuple[bytes, ...]:
     """The headers that carry the request id: Anthropic's SDKs read another than everybody else's."""
-    messages = scope["path"].startswith("/v1/messages") or any(name == b"anthropic-version" for name, _ in scope["headers"])
+    messages = scope["path"].startswith("/v1/messages") or b"anthropic-version" in dict(scope["headers"])
     return (b"x-request-id", b"request-id") if messages else (b"x-request-id",)
 
 
@@ -179,9 +179,8 @@ class Delivery:
         if self.connection is None:
             return False
         unheard = self.connection.unheard_for()
-        # Probes come at doubling distances, so the last one that was answered lies less than half of the time back; and
-        # where the machine was too busy to probe at all, silence says nothing.
-        return unheard is not None and unheard > blocked * 0.75 and self.connection.unanswered() >= 2
+        # where the machine was too busy to probe at all, silence says nothing
+        return unheard is not None and unheard > blocked * PROBED_WITHIN and self.connection.unanswered() >= 2
 
     def loop_lag(self, now: float) -> float:
         """Seconds for which our event loop has just stood still."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from relay.wire.sse import BOM
+from relay.wire.sse import BOM, is_json
 
 
 class Kind(StrEnum):
@@ -180,16 +180,8 @@ class Arguments:
         """Notes on the answer that a call's arguments are cut short."""
         for pieces in self._pieces.values():
             text = "".join(pieces)
-            if text.strip() and not _is_json(text):
+            if text.strip() and not is_json(text):
                 answer.notes.add("tool-arguments-incomplete")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except (orjson.JSONDecodeError, UnicodeEncodeError):
-        return False
-    return True
 
 
 STATUS_OF_CODE = {

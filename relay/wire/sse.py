@@ -236,11 +236,14 @@ def is_whole(data: bytes) -> bool:
     data = data.strip()
     if data == b"[DONE]":
         return True
-    if not data.startswith(b"{"):
-        return False
+    return data.startswith(b"{") and is_json(data)
+
+
+def is_json(text: str | bytes) -> bool:
+    """Whether it is one whole JSON value."""
     try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
+        orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
         return False
     return True
 
